@@ -1,0 +1,1 @@
+"""A row for every login, and one revoke that ends it everywhere."""

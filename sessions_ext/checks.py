@@ -1,0 +1,143 @@
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error, register
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from .conf import NAMES, conf
+
+
+@register("sessions_ext")
+def check_keys(**kwargs: Any) -> Iterable[CheckMessage]:
+    configured = getattr(settings, "SESSIONS_EXT", {})
+    for key in configured if isinstance(configured, dict) else ():
+        if key not in NAMES:
+            nearest = get_close_matches(str(key).upper(), NAMES, n=1, cutoff=0.0)[0]
+            yield Error(
+                f"SESSIONS_EXT has the unknown key {key!r}.",
+                hint=f"Did you mean {nearest!r}?",
+                id="sessions_ext.E001",
+            )
+
+
+@register("sessions_ext")
+def check_types(**kwargs: Any) -> Iterable[CheckMessage]:
+    for text in sorted({str(error) for name in NAMES if (error := _error_of(name))}):
+        yield Error(text, id="sessions_ext.E002")
+
+
+@register("sessions_ext")
+def check_middleware(**kwargs: Any) -> Iterable[CheckMessage]:
+    from django.contrib.auth.middleware import AuthenticationMiddleware
+
+    from .middleware import UserSessionMiddleware
+
+    ours = _position(UserSessionMiddleware)
+    if ours is None:
+        yield Error(
+            "UserSessionMiddleware is not in MIDDLEWARE, so cookies outlive a revoke.",
+            hint="Add 'sessions_ext.middleware.UserSessionMiddleware' after AuthenticationMiddleware."
+            " A project that has tokens only may silence this.",
+            id="sessions_ext.E003",
+        )
+        return
+    theirs = _position(AuthenticationMiddleware)
+    if theirs is None or theirs > ours:
+        yield Error(
+            "UserSessionMiddleware does not stand after AuthenticationMiddleware in MIDDLEWARE.",
+            hint="Put it right after 'django.contrib.auth.middleware.AuthenticationMiddleware'.",
+            id="sessions_ext.E004",
+        )
+
+
+@register("sessions_ext")
+def check_auth(**kwargs: Any) -> Iterable[CheckMessage]:
+    if not apps.is_installed("django.contrib.auth"):
+        yield Error("'django.contrib.auth' is not in INSTALLED_APPS.", id="sessions_ext.E005")
+
+
+@register("sessions_ext")
+def check_sessions(**kwargs: Any) -> Iterable[CheckMessage]:
+    in_database = settings.SESSION_ENGINE in (
+        "django.contrib.sessions.backends.db",
+        "django.contrib.sessions.backends.cached_db",
+    )
+    if in_database and not apps.is_installed("django.contrib.sessions"):
+        yield Error(
+            "'django.contrib.sessions' is not in INSTALLED_APPS, and SESSION_ENGINE needs its table.",
+            id="sessions_ext.E006",
+        )
+
+
+@register("sessions_ext")
+def check_touch_within_idle(**kwargs: Any) -> Iterable[CheckMessage]:
+    idle, touch = _value("IDLE_TIMEOUT"), _value("TOUCH_INTERVAL")
+    if idle and touch and touch >= idle:
+        yield Error(
+            "TOUCH_INTERVAL is not shorter than IDLE_TIMEOUT, so people are signed out while they work.",
+            id="sessions_ext.E007",
+        )
+
+
+@register("sessions_ext")
+def check_paths(**kwargs: Any) -> Iterable[CheckMessage]:
+    for name in ("CLIENT_IP", "DEVICE_INFO", "LOCATION", "MAX_SESSIONS"):
+        path = _value(name)
+        if not isinstance(path, str):
+            continue
+        try:
+            importable = callable(import_string(path))
+        except ImportError:
+            importable = False
+        if not importable:
+            yield Error(
+                f"SESSIONS_EXT[{name!r}] is {path!r}, which is not an importable callable.",
+                id="sessions_ext.E008",
+            )
+
+
+@register("sessions_ext")
+def check_idle_within_lifetime(**kwargs: Any) -> Iterable[CheckMessage]:
+    yield from _check_order("IDLE_TIMEOUT", "LIFETIME", "which ends every session first", "sessions_ext.W001")
+
+
+@register("sessions_ext")
+def check_access_token_within_lifetime(**kwargs: Any) -> Iterable[CheckMessage]:
+    yield from _check_order(
+        "ACCESS_TOKEN_LIFETIME", "LIFETIME", "which ends every session first", "sessions_ext.W002"
+    )
+
+
+def _check_order(shorter: str, longer: str, why: str, id: str) -> Iterable[CheckMessage]:
+    short, long = _value(shorter), _value(longer)
+    if short and long and short > long:
+        yield checks.Warning(f"{shorter} is longer than {longer}, {why}.", id=id)
+
+
+def _position(middleware: type) -> int | None:
+    for position, path in enumerate(settings.MIDDLEWARE):
+        try:
+            loaded = import_string(path)
+        except ImportError:
+            continue  # Django names it when it loads the middleware
+        if isinstance(loaded, type) and issubclass(loaded, middleware):
+            return position
+    return None
+
+
+def _error_of(name: str) -> ImproperlyConfigured | None:
+    try:
+        getattr(conf, name)
+    except ImproperlyConfigured as error:
+        return error
+    return None
+
+
+def _value(name: str) -> Any:
+    """The setting, or None where check_types reports it already."""
+    return None if _error_of(name) else getattr(conf, name)

@@ -1,0 +1,6 @@
+from django.core.exceptions import PermissionDenied
+
+
+class SessionLimitReached(PermissionDenied):
+    """The user already has as many active sessions as MAX_SESSIONS allows, and
+    ON_LIMIT is "deny". Django answers 403 unless the project catches it."""

@@ -1,0 +1,185 @@
+import sys
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q, Value
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from . import clients, signals
+from .clients import logger
+from .conf import conf
+from .functions import AppendMissing
+from .managers import UserSessionManager, UserSessionQuerySet, mutates, twin
+from .reasons import EndedBy, RevokedReason, ended_by
+
+if sys.version_info >= (3, 14):
+    from uuid import uuid7
+else:
+    from uuid_utils.compat import uuid7
+
+__all__ = ["EndedBy", "RevokedReason", "UserSession"]
+
+
+def new_id() -> UUID:
+    """A UUID version 7 (RFC 9562, 5.7), so that rows lie in the table in login order."""
+    return uuid7()
+
+
+class UserSession(models.Model):
+    """One login: a browser's cookie or an API's token pair. The id is public and opens
+    nothing; the table holds no session key and no token."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="user_sessions",
+        db_index=False,
+        verbose_name=_("user"),
+    )
+    device_info = models.CharField(_("device"), max_length=255, blank=True, default="")
+    user_agent = models.TextField(_("user agent"), blank=True, default="")
+    ip_address = models.GenericIPAddressField(_("IP address at sign-in"), null=True, blank=True)
+    location = models.CharField(_("location"), max_length=255, blank=True, default="")
+    created_at = models.DateTimeField(_("signed in"), default=timezone.now)
+    # Never indexed: a touch must stay a heap-only update in PostgreSQL.
+    last_activity_at = models.DateTimeField(_("last active"), default=timezone.now)
+    expires_at = models.DateTimeField(_("expires"))
+    is_revoked = models.BooleanField(_("revoked"), default=False)
+    revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True)
+    revoked_reason = models.CharField(_("reason"), max_length=255, blank=True, default="")
+    is_trusted = models.BooleanField(_("trusted"), default=False)
+    refresh_token_id = models.UUIDField(null=True, blank=True, unique=True, editable=False)
+    previous_refresh_token_id = models.UUIDField(null=True, blank=True, editable=False)
+    refreshed_at = models.DateTimeField(_("refreshed"), null=True, blank=True)
+    last_ip_address = models.GenericIPAddressField(_("latest IP address"), null=True, blank=True)
+    suspicious_activity_count = models.PositiveIntegerField(_("times flagged"), default=0)
+    last_provider_accessed = models.CharField(_("latest provider"), max_length=100, blank=True, default="")
+    last_provider_sync_at = models.DateTimeField(_("provider accessed"), null=True, blank=True)
+    providers_accessed = models.JSONField(_("providers"), default=list, blank=True)
+
+    objects = UserSessionManager()
+
+    class Meta:
+        verbose_name = _("user session")
+        verbose_name_plural = _("user sessions")
+        permissions = [("revoke_usersession", _("Can revoke user session"))]
+        constraints = [
+            models.CheckConstraint(
+                name="sessions_ext_revoked_whole",
+                condition=Q(is_revoked=True, revoked_at__isnull=False)
+                | Q(is_revoked=False, revoked_at__isnull=True, revoked_reason=""),
+            ),
+        ]
+        indexes = [
+            # count active, oldest active, the limit
+            models.Index(
+                name="sessions_ext_active",
+                fields=["user", "created_at", "id"],
+                condition=Q(is_revoked=False),
+            ),
+            # a user's sessions, newest first; the cascade from a deleted user
+            models.Index(name="sessions_ext_newest", fields=["user", "-created_at", "-id"]),
+            # cleanup of expired rows
+            models.Index(name="sessions_ext_expiry", fields=["expires_at"], condition=Q(is_revoked=False)),
+            # cleanup of revoked rows
+            models.Index(name="sessions_ext_revoked", fields=["revoked_at"], condition=Q(is_revoked=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.device_info or _('Unknown device')}, {self.created_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def is_active(self) -> bool:
+        """What the queryset's active() says of this row as it was loaded."""
+        now = timezone.now()
+        idle = conf.IDLE_TIMEOUT is not None and now >= self.last_activity_at + conf.IDLE_TIMEOUT
+        return not self.is_revoked and now < self.expires_at and not idle
+
+    @property
+    def ended_by(self) -> EndedBy | None:
+        """Who revoked this session; None if nobody did."""
+        return ended_by(self.revoked_reason) if self.is_revoked else None
+
+    @mutates
+    def touch(self, request: HttpRequest | None) -> bool:
+        """Record activity from where `request` comes from, once per TOUCH_INTERVAL at most:
+        one statement then, none otherwise. Returns whether it did. Sends session_client_changed
+        when the address is new."""
+        if not self.is_touch_due or not self._row.touch(ip_address := clients.client_ip(request)):
+            return False
+        previous, self.last_activity_at = self.last_ip_address, timezone.now()
+        if ip_address and ip_address != previous:
+            self.last_ip_address = ip_address
+            self._row._send_after_commit(
+                signals.session_client_changed,
+                session=self,
+                request=request,
+                previous_ip_address=previous,
+                ip_address=ip_address,
+            )
+        return True
+
+    @property
+    def is_touch_due(self) -> bool:
+        return timezone.now() >= self.last_activity_at + conf.TOUCH_INTERVAL
+
+    @mutates
+    def expire_at(self, when: datetime) -> bool:
+        """Move the absolute end to `when`, LIFETIME after the login at the latest. Returns
+        whether the session was active. One statement."""
+        self.expires_at = min(when, self.created_at + conf.LIFETIME)
+        return bool(self._row.active().update(expires_at=self.expires_at))
+
+    @mutates
+    def record_provider_access(self, name: str) -> list[str]:
+        """Note that this session reached an external service, and return the names of all it
+        reached. One statement: concurrent calls lose no name. Raises ValueError for a name
+        that is empty, over 100 characters or not printable, DoesNotExist for a deleted row."""
+        if not 0 < len(name) <= 100 or not name.isprintable():
+            raise ValueError("A provider's name has 1 to 100 printable characters.")
+        self._update(
+            last_provider_accessed=name,
+            last_provider_sync_at=timezone.now(),
+            providers_accessed=AppendMissing("providers_accessed", Value(name)),
+        )
+        return list(self.providers_accessed)
+
+    @mutates
+    def flag_suspicious(self, kind: str, /, **details: Any) -> int:
+        """Count something suspicious about this session and return the new count. One
+        statement, so N concurrent calls add N; one more to revoke at SUSPICION_THRESHOLD.
+        Sends session_flagged. Raises DoesNotExist for a deleted row."""
+        self._update(suspicious_activity_count=F("suspicious_activity_count") + 1)
+        count = self.suspicious_activity_count
+        logger.warning("session %s of user %s flagged: %s (%d)", self.pk, self.user_id, kind, count)
+        self._row._send_after_commit(
+            signals.session_flagged, session=self, kind=kind, details=details, count=count
+        )
+        if conf.SUSPICION_THRESHOLD is not None and count >= conf.SUSPICION_THRESHOLD:
+            self._row.revoke(RevokedReason.SUSPICIOUS)
+        return count
+
+    atouch = twin(touch)
+    aexpire_at = twin(expire_at)
+    arecord_provider_access = twin(record_provider_access)
+    aflag_suspicious = twin(flag_suspicious)
+
+    @property
+    def _row(self) -> UserSessionQuerySet:
+        # With the owner: on a table that is distributed by user this is one shard.
+        rows: UserSessionQuerySet = UserSession.objects.using(self._state.db)
+        return rows.for_user(self.user_id).filter(pk=self.pk)
+
+    def _update(self, **values: Any) -> None:
+        """Write `values`, and take what the database made of them over into this object."""
+        rows = self._row._update_returning(*values, **values)
+        if not rows:
+            raise UserSession.DoesNotExist("The session was deleted.")
+        for name, value in zip(values, rows[0], strict=True):
+            setattr(self, name, value)

@@ -1,0 +1,41 @@
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class RevokedReason(models.TextChoices):
+    """Why a session ended. `revoked_reason` takes any other text as well."""
+
+    LOGOUT = "logout", _("Signed out")
+    USER = "user", _("Signed out from another device")
+    ADMIN = "admin", _("Revoked by an administrator")
+    LIMIT = "limit", _("Too many devices")
+    PASSWORD_CHANGE = "password_change", _("Password changed")
+    USER_DISABLED = "user_disabled", _("Account disabled")
+    REFRESH_REUSE = "refresh_reuse", _("Refresh token used twice")
+    SUSPICIOUS = "suspicious", _("Suspicious activity")
+
+
+class EndedBy(models.TextChoices):
+    """Who ended a session."""
+
+    USER = "user", _("User")
+    ADMIN = "admin", _("Administrator")
+    POLICY = "policy", _("Policy")
+    SYSTEM = "system", _("System")
+
+
+_ENDED_BY: dict[str, EndedBy] = {
+    RevokedReason.LOGOUT: EndedBy.USER,
+    RevokedReason.USER: EndedBy.USER,
+    RevokedReason.PASSWORD_CHANGE: EndedBy.USER,
+    RevokedReason.ADMIN: EndedBy.ADMIN,
+    RevokedReason.USER_DISABLED: EndedBy.ADMIN,
+    RevokedReason.LIMIT: EndedBy.POLICY,
+    RevokedReason.REFRESH_REUSE: EndedBy.SYSTEM,
+    RevokedReason.SUSPICIOUS: EndedBy.SYSTEM,
+}
+
+
+def ended_by(reason: str) -> EndedBy:
+    """Who a reason says ended the session; free text is the project's own: SYSTEM."""
+    return _ENDED_BY.get(reason, EndedBy.SYSTEM)

@@ -1,0 +1,23 @@
+"""Each is sent after the transaction commits and with send_robust(): a receiver
+that fails is logged by Django and breaks nothing. The sender is UserSession."""
+
+from django.dispatch import Signal
+
+# A login got its row. Sends: session, request (or None).
+session_started = Signal()
+
+# Rows were revoked, one signal for the whole statement.
+# Sends: session_ids (list), user_ids (set), reason.
+session_revoked = Signal()
+
+# A login met MAX_SESSIONS. Sends: user, limit, policy (the ON_LIMIT in force),
+# session_ids (what was revoked to make room; empty when the login was denied).
+session_limit_reached = Signal()
+
+# Something about a session looked wrong.
+# Sends: session, kind, details (dict), count (how often so far).
+session_flagged = Signal()
+
+# A session was seen at a new address; noticed once per TOUCH_INTERVAL at most.
+# Sends: session, request, previous_ip_address, ip_address.
+session_client_changed = Signal()

@@ -1,0 +1,220 @@
+"""The session store of a request: the project's own engine, which gives out the data of a
+login only after its row was verified."""
+
+import uuid
+from contextvars import ContextVar
+from datetime import datetime, timedelta
+from functools import cache, partial
+from typing import Any, cast
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib import auth
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.sessions.backends.base import SessionBase, UpdateError
+from django.db import models, transaction
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare, salted_hmac
+
+from .conf import conf
+from .models import RevokedReason, UserSession
+
+# Where the id of the row stands in the session data.
+ID_KEY = "_sessions_ext"
+
+# The store of the request at hand, for code that is not given the request.
+current_store: ContextVar["VerifiedStore | None"] = ContextVar("sessions_ext_store", default=None)
+
+
+def verified(store: Any, request: HttpRequest) -> "VerifiedStore":
+    """Make an engine's store a verified one. It stays the same object, so that whoever took
+    hold of it before gets verified data as well."""
+    engine_store: Any = type(store)
+    store.__class__ = _verified_class(engine_store)
+    store.request = request
+    return cast("VerifiedStore", store)
+
+
+@cache
+def _verified_class(engine_store: Any) -> type["VerifiedStore"]:
+    return type("SessionStore", (VerifiedStore, engine_store), {"__module__": engine_store.__module__})
+
+
+class VerifiedStore(SessionBase):
+    """Stands before an engine's SessionStore: loading verifies, flushing revokes."""
+
+    request: HttpRequest
+    _user: Any = None
+    _user_session: UserSession | None = None
+
+    @property
+    def user(self) -> Any:
+        """Who is logged in, or None; the first access loads and verifies."""
+        self.has_key(auth.SESSION_KEY)
+        return self._user
+
+    @property
+    def user_session(self) -> UserSession | None:
+        """The row of the login, or None; the first access loads and verifies."""
+        self.has_key(auth.SESSION_KEY)
+        return self._user_session
+
+    def load(self) -> dict[str, Any]:
+        self._session_cache = super().load()
+        self.verify()
+        return self._session_cache
+
+    def verify(self) -> None:
+        """Hold the loaded data against the table, and drop that of a login which ended."""
+        data = self._session_cache
+        if auth.SESSION_KEY not in data:
+            data.pop(ID_KEY, None)  # vouches for nobody without a login
+        elif ID_KEY not in data:
+            self._adopt()
+        elif session := UserSession.objects.verify(data[auth.SESSION_KEY], data[ID_KEY]):
+            self._authenticate(session)
+        else:
+            self._forget()
+
+    def begin(self, session: UserSession, user: Any) -> None:
+        """Carry a login that has just got its row."""
+        self._user, self._user_session = user, session
+        self[ID_KEY] = str(session.pk)
+
+    def flush(self) -> None:
+        if session := self.user_session:
+            self._end(session, RevokedReason.LOGOUT)
+        else:
+            self._forget()
+
+    def save(self, must_create: bool = False) -> None:
+        try:
+            super().save(must_create)
+        except UpdateError:
+            # The payload vanished under this request. If that was the end of the login,
+            # there is nothing to save and nothing to tell; else it is Django's to tell.
+            session = self._user_session
+            if session is None or UserSession.objects.verify(session.user_id, session.pk):
+                raise
+
+    async def aload(self) -> dict[str, Any]:
+        """See load()."""
+        return await sync_to_async(self.load)()
+
+    async def aflush(self) -> None:
+        """See flush()."""
+        await sync_to_async(self.flush)()
+
+    async def asave(self, must_create: bool = False) -> None:
+        """See save()."""
+        await sync_to_async(self.save)(must_create)
+
+    @property
+    def is_finish_due(self) -> bool:
+        """Whether finish() has anything to write; no query."""
+        session = self._user_session
+        return session is not None and (session.is_touch_due or self._moved_end is not None)
+
+    def finish(self) -> None:
+        """After the view: record activity, and follow a cookie whose end has moved."""
+        if session := self._user_session:
+            if end := self._moved_end:
+                session.expire_at(end)
+            session.touch(self.request)
+
+    @property
+    def _moved_end(self) -> datetime | None:
+        # Django issues the cookie anew, with a new end, when the data was modified.
+        session, end = self._user_session, cookie_end(self)
+        if session is None or end is None or not self.modified:
+            return None
+        end = min(end, session.created_at + conf.LIFETIME)
+        return end if abs(end - session.expires_at) > conf.TOUCH_INTERVAL else None
+
+    def _authenticate(self, session: UserSession) -> None:
+        """Django's own rules for who is logged in (see django.contrib.auth.get_user), with
+        the user who came with the row."""
+        backend_path = self._session_cache.get(auth.BACKEND_SESSION_KEY)
+        if backend_path not in settings.AUTHENTICATION_BACKENDS:
+            return
+        backend: Any = auth.load_backend(str(backend_path))
+        user: Any = session.user
+        reason = None
+        if not _takes_user_as_joined(backend):
+            user = backend.get_user(session.user_id)
+        elif not backend.user_can_authenticate(user):
+            reason = RevokedReason.USER_DISABLED
+        if user is None:
+            return
+        if reason is None and not self._auth_hash_holds(user):
+            reason = RevokedReason.PASSWORD_CHANGE
+        if reason:
+            self._end(session, reason)
+        else:
+            self._user, self._user_session = user, session
+
+    def _adopt(self) -> None:
+        """Start a row for a valid login from before the app was installed. Its id follows from
+        the session key, so that requests that arrive together make one row, and so that a
+        cookie from before the adoption cannot open the session again once it has ended."""
+        key = salted_hmac(ID_KEY, self.session_key or uuid.uuid4().hex, algorithm="sha256")
+        user = auth.get_user(self.request)
+        if not user.is_authenticated:
+            return
+        session = UserSession.objects.adopt(
+            user,
+            uuid.uuid5(uuid.NAMESPACE_OID, key.hexdigest()),
+            request=self.request,
+            expires_at=cookie_end(self),
+        )
+        if session is None:
+            self._forget()
+            return
+        self._user, self._user_session = user, session
+        # Not before the row is sure to stay: a view's transaction may yet roll it back.
+        transaction.on_commit(partial(self._keep_id_of, session), using=session._state.db)
+
+    def _keep_id_of(self, session: UserSession) -> None:
+        if self._user_session is session:
+            self[ID_KEY] = str(session.pk)
+
+    def _auth_hash_holds(self, user: Any) -> bool:
+        if not hasattr(user, "get_session_auth_hash"):
+            return True
+        carried = self._session_cache.get(auth.HASH_SESSION_KEY) or ""
+        current = user.get_session_auth_hash()
+        if carried and constant_time_compare(carried, current):
+            return True
+        fallbacks = user.get_session_auth_fallback_hash() if carried else ()
+        if any(constant_time_compare(carried, fallback) for fallback in fallbacks):
+            self.cycle_key()
+            self[auth.HASH_SESSION_KEY] = current
+            return True
+        return False
+
+    def _end(self, session: UserSession, reason: str) -> None:
+        UserSession.objects.for_user(session.user_id).filter(pk=session.pk).revoke(reason)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._user = self._user_session = None
+        super().flush()
+
+
+def cookie_end(store: SessionBase) -> datetime | None:
+    """When the cookie will end if it is issued now, LIFETIME from now at the latest;
+    None for a cookie that slides with every request."""
+    if settings.SESSION_SAVE_EVERY_REQUEST:
+        return None
+    age = timedelta(seconds=min(max(store.get_expiry_age(), 1), conf.LIFETIME.total_seconds()))
+    return timezone.now() + age
+
+
+def _takes_user_as_joined(backend: Any) -> bool:
+    # Another get_user, or a manager with a queryset of its own, may say who exists.
+    manager = type(auth.get_user_model()._default_manager)
+    return (
+        getattr(type(backend), "get_user", None) is ModelBackend.get_user
+        and manager.get_queryset is models.Manager.get_queryset
+    )

@@ -1,0 +1,24 @@
+import uuid
+
+from django.contrib.auth.models import AbstractUser, Group, Permission
+from django.db import models
+
+
+class UserWithoutIntegerKey(AbstractUser):
+    groups = models.ManyToManyField(Group, blank=True, related_name="+")
+    user_permissions = models.ManyToManyField(Permission, blank=True, related_name="+")
+
+    class Meta(AbstractUser.Meta):
+        abstract = True
+
+
+class UUIDUser(UserWithoutIntegerKey):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+
+
+def text_key() -> str:
+    return f"user/{uuid.uuid4().hex}"
+
+
+class TextUser(UserWithoutIntegerKey):
+    id = models.CharField(primary_key=True, max_length=64, default=text_key)
