@@ -161,13 +161,14 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         table = self.model._meta.db_table
         fields: list[Any] = [self.model._meta.get_field(name) for name in columns]
         returned = [field.get_col(table) for field in fields]
-        names = ", ".join(compiler.quote_name_unless_alias(col.target.column) for col in returned)
+        connection = connections[self.db]
+        names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
         with transaction.mark_for_rollback_on_error(using=self.db):
             try:
                 sql, params = compiler.as_sql()
             except EmptyResultSet:
                 return []
-            with connections[self.db].cursor() as cursor:
+            with connection.cursor() as cursor:
                 cursor.execute(f"{sql} RETURNING {names}", params)
                 rows = cursor.fetchall()
         return list(compiler.apply_converters(rows, compiler.get_converters(returned)))
@@ -254,7 +255,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         whatever else is passed. One query, on the database that revokes are written to."""
         try:
             return self._primary().active().select_related("user").get(user_id=user_id, pk=session_id)
-        except (self.model.DoesNotExist, ValidationError, ValueError, TypeError, DataError):
+        except (self.model.DoesNotExist, ValidationError, ValueError, TypeError, OverflowError, DataError):
             return None
 
     def enforce_limit(self, user: "AbstractBaseUser") -> list[UUID]:
