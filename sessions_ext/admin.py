@@ -23,6 +23,17 @@ class StateFilter(admin.SimpleListFilter):
         return getattr(queryset, state)() if state in ("active", "expired", "revoked") else queryset
 
 
+class ReasonFilter(admin.SimpleListFilter):
+    title = _("reason")
+    parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
+        return list(RevokedReason.choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UserSession]) -> QuerySet[UserSession]:
+        return queryset.filter(revoked_reason=self.value()) if self.value() else queryset
+
+
 @admin.register(UserSession)
 class UserSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Shows the sessions and revokes them; changes nothing else."""
@@ -30,16 +41,17 @@ class UserSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = (
         "user",
         "device_info",
+        "state",
         "ip_address",
         "location",
         "created_at",
         "last_activity_at",
-        "state",
     )
-    list_filter = (StateFilter, "is_trusted", "revoked_reason", "created_at")
+    list_filter = (StateFilter, ReasonFilter, "is_trusted", "created_at")
     list_select_related = ("user",)
     search_help_text = _("User name, e-mail address, IP address or id")
     ordering = ("-created_at", "-id")
+    readonly_fields = ("id",)
     actions = ("revoke_selected",)
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:

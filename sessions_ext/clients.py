@@ -81,7 +81,8 @@ def remote_address(request: HttpRequest) -> str:
 def describe_device(user_agent: str) -> str:
     """The default DEVICE_INFO: "Chrome on macOS"; "" for a user agent nobody knows."""
     parsed = ua_parser.parse(user_agent)
-    browser = parsed.user_agent.family.removeprefix("Mobile ") if parsed.user_agent else ""
+    words = parsed.user_agent.family.split() if parsed.user_agent else []
+    browser = " ".join(word for word in words if word not in ("Mobile", "iOS"))
     system = parsed.os.family if parsed.os else ""
     if parsed.device and parsed.device.family in ("iPhone", "iPad"):
         system = parsed.device.family

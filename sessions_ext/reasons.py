@@ -7,7 +7,7 @@ class RevokedReason(models.TextChoices):
 
     LOGOUT = "logout", _("Signed out")
     USER = "user", _("Signed out from another device")
-    ADMIN = "admin", _("Revoked by an administrator")
+    ADMIN = "admin", _("By an administrator")
     LIMIT = "limit", _("Too many devices")
     PASSWORD_CHANGE = "password_change", _("Password changed")
     USER_DISABLED = "user_disabled", _("Account disabled")

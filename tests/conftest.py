@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,9 @@ from django.test import AsyncClient
 from django.utils import timezone
 
 from sessions_ext.testing import UserFactory
+
+# It starts the suite again with other user models, and would start itself there.
+collect_ignore = ["test_user_models.py"] if "USER_MODEL" in os.environ else []
 
 ENGINES = ["db", "cached_db", "cache", "file", "signed_cookies"]
 

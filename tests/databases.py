@@ -4,6 +4,7 @@ import shutil
 import tempfile
 import warnings
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 
 def url() -> str:
@@ -20,4 +21,13 @@ def url() -> str:
     atexit.register(server.cleanup)
     server.psql("ALTER SYSTEM SET fsync = off")  # nothing here outlives the run
     server.psql("SELECT pg_reload_conf()")
-    return str(server.get_uri())
+    os.environ["DATABASE_URL"] = server.get_uri()  # for the processes that tests start
+    return os.environ["DATABASE_URL"]
+
+
+def url_of(connection) -> str:
+    """The URL of the database that a connection of this process uses, for another process."""
+    name = connection.settings_dict["NAME"]
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{name}"
+    return urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}"))

@@ -7,6 +7,8 @@ from django.db import transaction
 from django.http import HttpResponse, JsonResponse
 from django.urls import path
 
+from sessions_ext.models import UserSession
+
 
 def who(request):
     return HttpResponse(request.user.get_username() or "nobody")
@@ -85,6 +87,19 @@ async def asign_out(request):
     return HttpResponse((await request.auser()).get_username() or "nobody")
 
 
+def revoke_and_sign_in(request):
+    """Revoked by somebody else while the person is typing the password."""
+    UserSession.objects.filter(pk=request.user_session.pk).revoke("admin")
+    return sign_in(request)
+
+
+def set_password(request):
+    user = request.user
+    user.set_password("another")
+    user.save()
+    return HttpResponse("ok")
+
+
 def flush(request):
     request.session.flush()
     return HttpResponse("ok")
@@ -141,6 +156,8 @@ urlpatterns = [
     path("logout/", sign_out),
     path("alogout/", asign_out),
     path("flush/", flush),
+    path("revoke-and-login/", revoke_and_sign_in),
+    path("set-password/", set_password),
     path("cycle/", cycle),
     path("adopt-and-flush/", adopt_and_flush),
     path("put-after-loss/", put_after_loss),

@@ -1,0 +1,22 @@
+from django.http import HttpRequest, HttpResponse
+from django.http.request import split_domain_port
+from django.shortcuts import render
+
+from sessions_ext.models import UserSession
+
+from .people import PEOPLE
+
+
+def landing(request: HttpRequest) -> HttpResponse:
+    domain, port = split_domain_port(request.get_host())
+    # Cookies belong to a host name: the same server under its other name is another browser.
+    other_name = "127.0.0.1" if domain == "localhost" else "localhost"
+    return render(
+        request,
+        "landing.html",
+        {
+            "people": PEOPLE,
+            "other_host": f"{other_name}:{port}" if port else other_name,
+            "sessions": UserSession.objects.for_user(request.user).active().newest_first(),
+        },
+    )

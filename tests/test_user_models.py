@@ -1,0 +1,30 @@
+"""The rules hold for users whose primary key is a UUID or a text: the modules that depend
+on the user model run again with each, in a process of their own, on the same server."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+MODULES = ["managers", "models", "stores", "middleware", "receivers", "security", "testing"]
+
+
+@pytest.mark.parametrize("model", ["uuid", "text"])
+def test_the_suite_passes_with_another_user_model(model, request):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:cov"]
+    settings = f"--ds={os.environ['DJANGO_SETTINGS_MODULE']}"
+    files = [str(HERE / f"test_{module}.py") for module in MODULES]
+    result = subprocess.run(
+        [*command, settings, *files],
+        env=os.environ | {"USER_MODEL": model},
+        cwd=request.config.rootpath,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert " passed" in result.stdout
