@@ -1,0 +1,61 @@
+"""Servers in processes of their own, and browsers for them without JavaScript."""
+
+import http.cookiejar
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def running(command: list[str], port: int, environment: dict[str, str], log_path: Path) -> Iterator[str]:
+    """Run `python COMMAND` until the block ends, and yield its address once it answers."""
+    with open(log_path, "w+") as log:
+        process = subprocess.Popen([sys.executable, *command], env=environment, stdout=log, stderr=log)
+        try:
+            wait_for(port, process, log_path)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes], log_path: Path) -> None:
+    for _ in range(300):
+        with socket.socket() as attempt:
+            if attempt.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if process.poll() is not None:
+            break
+        time.sleep(0.1)
+    raise RuntimeError(f"the server did not start: {log_path.read_text()}")
+
+
+class Browser:
+    """Visits paths of one server and keeps its cookies."""
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+        self.url = server
+        self._opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}),
+            urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()),
+        )
+
+    def visit(self, path: str, **form: str) -> str:
+        """The page at `path`, redirects followed; posts the form data that are given."""
+        data = urllib.parse.urlencode(form, doseq=True).encode() if form else None
+        with self._opener.open(self.server + path, data, timeout=20) as response:
+            self.url = response.url
+            return str(response.read().decode())

@@ -1,0 +1,74 @@
+"""The demo does what its landing page says."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.servers import Browser, free_port, running
+
+
+@pytest.fixture
+def environment(tmp_path) -> dict[str, str]:
+    return os.environ | {
+        "DATABASE_URL": f"sqlite:///{tmp_path}/demo.sqlite3",
+        "DJANGO_SETTINGS_MODULE": "example_project.settings",
+    }
+
+
+def run_demo(environment, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "manage.py", "demo", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def log_in(browser: Browser, path: str, name: str) -> str:
+    token = csrf_token(browser.visit(path))
+    return browser.visit(path, username=name, password=f"{name}-demo", csrfmiddlewaretoken=token)
+
+
+def csrf_token(page: str) -> str:
+    return re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)[1]
+
+
+def test_one_revoke_in_the_admin_signs_the_other_browser_out(environment, tmp_path):
+    port = free_port()
+    with running(["manage.py", "demo", str(port)], port, environment, tmp_path / "log") as server:
+        here, there, operator = Browser(server), Browser(server), Browser(server)
+        for browser in (here, there):
+            log_in(browser, "/login/", "ada")
+        ids = [re.search(r"<code>([0-9a-f-]{36})", browser.visit("/"))[1] for browser in (here, there)]
+        sessions = "/admin/sessions_ext/usersession/"
+        log_in(operator, f"/admin/login/?next={sessions}", "admin")
+        page = operator.visit(sessions)
+        assert all(f'value="{pk}"' in page for pk in ids)
+        page = operator.visit(
+            sessions,
+            action="revoke_selected",
+            _selected_action=ids[1],
+            csrfmiddlewaretoken=csrf_token(page),
+        )
+        assert "1 session was revoked." in page
+
+        here.visit("/private/")
+        there.visit("/private/")
+        assert here.url.endswith("/private/")
+        assert "/login/" in there.url
+
+
+def test_running_it_twice_adds_nothing(environment):
+    first, second = (run_demo(environment, "--no-serve") for _ in range(2))
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert first.stdout == second.stdout
+    assert re.search(r"ada +ada-demo", first.stdout)
+    assert int(re.search(r"(\d+) sessions", first.stdout)[1]) >= 200
+
+
+def test_a_taken_port_gets_one_clear_line(environment, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = run_demo(environment, str(taken.getsockname()[1]))
+    assert result.returncode == 1
+    assert result.stderr.startswith("CommandError: Cannot serve at 127.0.0.1, port ")
+    assert result.stderr.count("\n") == 1
