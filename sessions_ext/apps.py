@@ -1,4 +1,4 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.utils.translation import gettext_lazy as _
 
 
@@ -8,6 +8,9 @@ class SessionsExtConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, receivers  # noqa: F401
+        from . import checks  # noqa: F401
 
-        receivers.connect()
+        if apps.is_installed("django.contrib.auth"):
+            from . import receivers
+
+            receivers.connect()

@@ -33,6 +33,8 @@ def check_types(**kwargs: Any) -> Iterable[CheckMessage]:
 
 @register("sessions_ext")
 def check_middleware(**kwargs: Any) -> Iterable[CheckMessage]:
+    if not apps.is_installed("django.contrib.auth"):
+        return  # check_auth says so, and nothing below can be imported
     from django.contrib.auth.middleware import AuthenticationMiddleware
 
     from .middleware import UserSessionMiddleware
@@ -92,7 +94,7 @@ def check_paths(**kwargs: Any) -> Iterable[CheckMessage]:
             continue
         try:
             importable = callable(import_string(path))
-        except ImportError:
+        except (ImportError, ValueError, TypeError):  # the latter two of a relative path
             importable = False
         if not importable:
             yield Error(

@@ -1,7 +1,9 @@
 """The SESSIONS_EXT setting: one dict, read at every use so that override_settings works."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
@@ -93,7 +95,10 @@ def _proxies(value: Any) -> int | Sequence[str]:
     if type(value) is int and value >= 0:
         return value
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-        return value
+        with suppress(ValueError):
+            for item in value:
+                ip_network(item, strict=False)
+            return value
     raise ValueError("the number of proxies or a list of their addresses or networks")
 
 

@@ -9,10 +9,9 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
-from django.core.exceptions import EmptyResultSet, ImproperlyConfigured, ValidationError
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import DataError, IntegrityError, connections, models, router, transaction
 from django.db.models import F, Q
-from django.db.models.sql import UpdateQuery
 from django.dispatch import Signal
 from django.http import HttpRequest
 from django.utils import timezone
@@ -22,6 +21,7 @@ from . import clients, signals
 from .conf import conf
 from .exceptions import SessionLimitReached
 from .reasons import RevokedReason
+from .sql import in_lock_order, update_returning
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -46,11 +46,16 @@ def twin(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], 
     return call  # type: ignore[return-value]
 
 
-def mutates(method: M) -> M:
-    """A queryset method that changes rows: not on the manager, where it would change every
-    row of the table, and not callable from a template."""
-    method.queryset_only = method.alters_data = True  # type: ignore[attr-defined]
+def alters_data(method: M) -> M:
+    """A method that changes rows, so that no template calls it."""
+    method.alters_data = True  # type: ignore[attr-defined]
     return method
+
+
+def alters_rows(method: M) -> M:
+    """A queryset method that changes its rows; not on the manager, where they are the table."""
+    method.queryset_only = True  # type: ignore[attr-defined]
+    return alters_data(method)
 
 
 class Cleaned(NamedTuple):
@@ -83,13 +88,13 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     def oldest_first(self) -> Self:
         return self.order_by("created_at", "id")
 
-    @mutates
+    @alters_rows
     def revoke(self, reason: str) -> int:
         """End these sessions and return how many this call ended. Rows revoked before
         keep their first reason. One statement; sends one session_revoked for them all."""
         return len(self._revoke(reason))
 
-    @mutates
+    @alters_rows
     def touch(self, ip_address: str | None = None) -> int:
         """Record activity now on the active rows not touched within TOUCH_INTERVAL, and
         return how many those were. Writes no indexed column and inserts nothing."""
@@ -98,9 +103,9 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         if ip_address := clients.normalise_ip(ip_address):
             seen["last_ip_address"] = ip_address
         due = self.active(at=now).filter(last_activity_at__lte=now - conf.TOUCH_INTERVAL)
-        return due.update(**seen)
+        return in_lock_order(due).update(**seen)
 
-    @mutates
+    @alters_rows
     def link_refresh_token(self, token_id: UUID | None) -> int:
         """Make `token_id` the valid refresh token of the active rows, keep the one before it
         for the grace window, and return how many rows that were: 0 when the session ended."""
@@ -117,8 +122,10 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     def _revoke(self, reason: str) -> list[tuple[UUID, Any]]:
         if not 0 < len(reason) <= 255:
             raise ValueError("A reason has 1 to 255 characters.")
-        ended = self.filter(is_revoked=False)._update_returning(
-            "id", "user_id", is_revoked=True, revoked_at=timezone.now(), revoked_reason=reason
+        self._for_write = True
+        rows = in_lock_order(self.filter(is_revoked=False))
+        ended = update_returning(
+            rows, "id", "user_id", is_revoked=True, revoked_at=timezone.now(), revoked_reason=reason
         )
         if ended:
             self._send_after_commit(
@@ -148,31 +155,6 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     def _send_after_commit(self, signal: Signal, **kwargs: Any) -> None:
         transaction.on_commit(partial(signal.send_robust, self.model, **kwargs), using=self.db)
 
-    def _update_returning(self, *columns: str, **values: Any) -> list[Any]:
-        """update(), in one statement with the named columns of the rows it changed. So two
-        calls that race each learn of exactly the rows that they changed themselves."""
-        if self.query.is_sliced:
-            raise TypeError("Cannot update a query once a slice has been taken.")
-        self._for_write = True
-        query: Any = self.query.chain(UpdateQuery)
-        query.add_update_values(values)
-        query.clear_ordering(force=True)
-        compiler = query.get_compiler(self.db)
-        table = self.model._meta.db_table
-        fields: list[Any] = [self.model._meta.get_field(name) for name in columns]
-        returned = [field.get_col(table) for field in fields]
-        connection = connections[self.db]
-        names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
-        with transaction.mark_for_rollback_on_error(using=self.db):
-            try:
-                sql, params = compiler.as_sql()
-            except EmptyResultSet:
-                return []
-            with connection.cursor() as cursor:
-                cursor.execute(f"{sql} RETURNING {names}", params)
-                rows = cursor.fetchall()
-        return list(compiler.apply_converters(rows, compiler.get_converters(returned)))
-
 
 class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # type: ignore[misc]
     def by_refresh_token(self, token_id: UUID | str) -> "UserSession | None":
@@ -185,6 +167,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         except (self.model.DoesNotExist, ValidationError, TypeError):
             return None
 
+    @alters_data
     def start(
         self,
         user: "AbstractBaseUser",
@@ -238,6 +221,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         self.model._meta.get_field("user").set_cached_value(session, user)
         return session
 
+    @alters_data
     def adopt(
         self, user: "AbstractBaseUser", id: UUID, *, request: HttpRequest, expires_at: datetime | None
     ) -> "UserSession | None":
@@ -258,6 +242,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         except (self.model.DoesNotExist, ValidationError, ValueError, TypeError, OverflowError, DataError):
             return None
 
+    @alters_data
     def enforce_limit(self, user: "AbstractBaseUser") -> list[UUID]:
         """Revoke what a user has beyond MAX_SESSIONS, by ON_LIMIT, and return the ids.
         Raises SessionLimitReached instead where ON_LIMIT is "deny"."""
@@ -268,6 +253,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
             self._lock(user)
             return self._evict(user, limit)
 
+    @alters_data
     def cleanup(self, before: datetime | None = None, batch_size: int = 5000) -> Cleaned:
         """Delete the rows that expired before `before` (default now) unrevoked, and those
         revoked longer ago than REVOKED_RETENTION, in short transactions of `batch_size` rows."""
@@ -275,8 +261,9 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
             raise ValueError("batch_size must be 1 or more.")
         now = timezone.now()
         rows = self._primary()
+        before = min(before or now, now)  # what has not expired yet is somebody's login
         return Cleaned(
-            expired=rows.filter(is_revoked=False)._delete_before("expires_at", before or now, batch_size),
+            expired=rows.filter(is_revoked=False)._delete_before("expires_at", before, batch_size),
             revoked=rows.revoked()._delete_before("revoked_at", now - conf.REVOKED_RETENTION, batch_size),
         )
 

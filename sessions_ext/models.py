@@ -13,9 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from . import clients, signals
 from .clients import logger
 from .conf import conf
-from .functions import AppendMissing
-from .managers import UserSessionManager, UserSessionQuerySet, mutates, twin
+from .managers import UserSessionManager, UserSessionQuerySet, alters_data, twin
 from .reasons import EndedBy, RevokedReason, ended_by
+from .sql import AppendMissing, update_returning
 
 if sys.version_info >= (3, 14):
     from uuid import uuid7
@@ -106,7 +106,7 @@ class UserSession(models.Model):
         """Who revoked this session; None if nobody did."""
         return ended_by(self.revoked_reason) if self.is_revoked else None
 
-    @mutates
+    @alters_data
     def touch(self, request: HttpRequest | None) -> bool:
         """Record activity from where `request` comes from, once per TOUCH_INTERVAL at most:
         one statement then, none otherwise. Returns whether it did. Sends session_client_changed
@@ -129,14 +129,14 @@ class UserSession(models.Model):
     def is_touch_due(self) -> bool:
         return timezone.now() >= self.last_activity_at + conf.TOUCH_INTERVAL
 
-    @mutates
+    @alters_data
     def expire_at(self, when: datetime) -> bool:
         """Move the absolute end to `when`, LIFETIME after the login at the latest. Returns
         whether the session was active. One statement."""
         self.expires_at = min(when, self.created_at + conf.LIFETIME)
         return bool(self._row.active().update(expires_at=self.expires_at))
 
-    @mutates
+    @alters_data
     def record_provider_access(self, name: str) -> list[str]:
         """Note that this session reached an external service, and return the names of all it
         reached. One statement: concurrent calls lose no name. Raises ValueError for a name
@@ -150,7 +150,7 @@ class UserSession(models.Model):
         )
         return list(self.providers_accessed)
 
-    @mutates
+    @alters_data
     def flag_suspicious(self, kind: str, /, **details: Any) -> int:
         """Count something suspicious about this session and return the new count. One
         statement, so N concurrent calls add N; one more to revoke at SUSPICION_THRESHOLD.
@@ -178,7 +178,7 @@ class UserSession(models.Model):
 
     def _update(self, **values: Any) -> None:
         """Write `values`, and take what the database made of them over into this object."""
-        rows = self._row._update_returning(*values, **values)
+        rows = update_returning(self._row, *values, **values)
         if not rows:
             raise UserSession.DoesNotExist("The session was deleted.")
         for name, value in zip(values, rows[0], strict=True):
