@@ -184,8 +184,11 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         The address and the user agent come from `request` unless given. `expires_at` is at
         most LIFETIME from now, which is also the default. `id` is for callers that must not
         insert twice. Raises SessionLimitReached, having inserted nothing, where ON_LIMIT is
-        "deny" or the limit is 0; IntegrityError if the id or the refresh token is taken.
+        "deny" or the limit is 0; ValueError for a user who is not saved; IntegrityError if
+        the id or the refresh token is taken.
         """
+        if user.pk is None:
+            raise ValueError("Only a saved user has sessions.")
         now = timezone.now()
         client = clients.describe(request, ip_address, user_agent)
         latest = now + conf.LIFETIME
@@ -202,6 +205,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
             refresh_token_id=refresh_token_id,
             **({"id": id} if id else {}),
         )
+        self.model._meta.get_field("user").set_cached_value(session, user)
         limit = _limit_of(user)
         rows = self._primary()
         try:
@@ -218,7 +222,6 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
                 self.model, user=user, limit=limit, policy=conf.ON_LIMIT, session_ids=[]
             )
             raise
-        self.model._meta.get_field("user").set_cached_value(session, user)
         return session
 
     @alters_data

@@ -6,6 +6,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import RawSQL
+from django.db.models.lookups import Exact
 from django.db.models.sql import UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
 
@@ -41,8 +42,9 @@ def in_lock_order(rows: Q) -> Q:
     rows._for_write = True  # type: ignore[attr-defined]
     connection = connections[rows.db]
     ids = rows.order_by("pk").values("pk")
+    is_one = any(isinstance(part, Exact) and part.lhs.target.primary_key for part in ids.query.where.children)
     is_lockable = not ids.query.distinct and ids.query.group_by is None
-    if not is_lockable or not connection.features.has_select_for_no_key_update:
+    if is_one or not is_lockable or not connection.features.has_select_for_no_key_update:
         return rows
     try:
         sql, params = ids.query.get_compiler(rows.db).as_sql()

@@ -160,7 +160,7 @@ def test_start_is_three_statements_with_a_limit(user, settings, django_assert_nu
 
 
 def test_a_session_of_an_unsaved_user_is_refused(db):
-    with pytest.raises(IntegrityError), transaction.atomic():
+    with pytest.raises(ValueError, match="Only a saved user"):
         UserSession.objects.start(AnonymousUser())
 
 
