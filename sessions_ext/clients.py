@@ -71,8 +71,8 @@ def remote_address(request: HttpRequest) -> str | None:
     if isinstance(trusted, int):
         return (hops[-trusted] if 0 < trusted <= len(hops) else None) or address
     networks = [ip_network(item, strict=False) for item in trusted]
-    while address and hops and any(ip_address(address) in network for network in networks):
-        if (hop := hops.pop()) is None:
+    while address and any(ip_address(address) in network for network in networks):
+        if not hops or not (hop := hops.pop()):
             break
         address = hop
     return address

@@ -42,8 +42,7 @@ class UserSessionMiddleware:
             store.verify()
         with current(store):
             response = self.get_response(request)
-        if store.is_finish_due:
-            finish(store)
+        finish(store)
         return response
 
     async def __acall__(self, request: HttpRequest) -> Any:

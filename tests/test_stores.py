@@ -7,12 +7,11 @@ from django.conf import settings as django_settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import UserManager
-from django.contrib.sessions.exceptions import SessionInterrupted
 from django.test import Client
 
 from sessions_ext.models import RevokedReason, UserSession
 from sessions_ext.stores import ID_KEY
-from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
+from sessions_ext.testing import UserSessionFactory, log_in
 
 pytestmark = pytest.mark.django_db
 

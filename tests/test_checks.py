@@ -1,0 +1,179 @@
+"""What `manage.py check` says of a project."""
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings
+from django.core.checks import run_checks
+from django.test import modify_settings, override_settings
+
+from sessions_ext import checks
+from sessions_ext.middleware import UserSessionMiddleware
+
+AUTH = "django.contrib.auth.middleware.AuthenticationMiddleware"
+OURS = "sessions_ext.middleware.UserSessionMiddleware"
+SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
+ENGINE = "django.contrib.sessions.backends."
+
+
+def all_but(app):
+    return [installed for installed in settings.INSTALLED_APPS if installed != app]
+
+
+# The id, the settings that are at fault, and what the message and the hint must say.
+FAULTS = [
+    ("E001", {"SESSIONS_EXT": {"LIFETIMES": 60}}, "'LIFETIMES'", "'LIFETIME'"),
+    ("E002", {"SESSIONS_EXT": {"LIFETIME": "60"}}, "SESSIONS_EXT['LIFETIME'] must be", None),
+    ("E003", {"MIDDLEWARE": [SESSIONS, AUTH]}, "not in MIDDLEWARE", OURS),
+    ("E004", {"MIDDLEWARE": [SESSIONS, OURS, AUTH]}, "does not stand after", AUTH),
+    ("E005", {"INSTALLED_APPS": all_but("django.contrib.auth")}, "'django.contrib.auth'", None),
+    ("E006", {"INSTALLED_APPS": all_but("django.contrib.sessions")}, "'django.contrib.sessions'", None),
+    (
+        "E007",
+        {"SESSIONS_EXT": {"IDLE_TIMEOUT": 60, "TOUCH_INTERVAL": 60}},
+        "TOUCH_INTERVAL is not shorter than IDLE_TIMEOUT",
+        None,
+    ),
+    ("E008", {"SESSIONS_EXT": {"LOCATION": "no.such.place"}}, "'LOCATION'", None),
+    ("W001", {"SESSIONS_EXT": {"LIFETIME": 3600, "IDLE_TIMEOUT": 3601}}, "IDLE_TIMEOUT is longer", None),
+    (
+        "W002",
+        {"SESSIONS_EXT": {"LIFETIME": 600, "ACCESS_TOKEN_LIFETIME": 601}},
+        "ACCESS_TOKEN_LIFETIME is longer",
+        None,
+    ),
+]
+
+GOOD = [
+    {},
+    {"LIFETIME": 3600, "IDLE_TIMEOUT": 3600, "ACCESS_TOKEN_LIFETIME": 3600},
+    {"IDLE_TIMEOUT": 61, "TOUCH_INTERVAL": 60},
+    {"IDLE_TIMEOUT": 60, "TOUCH_INTERVAL": 0},
+    {"LOCATION": None, "MAX_SESSIONS": None},
+    {"MAX_SESSIONS": 5, "DEVICE_INFO": "sessions_ext.clients.describe_device"},
+    {"MAX_SESSIONS": "builtins.len", "LOCATION": "builtins.str"},
+]
+
+
+class QuieterMiddleware(UserSessionMiddleware):
+    pass
+
+
+def found(**overrides):
+    with override_settings(**overrides):
+        return run_checks(tags=["sessions_ext"])
+
+
+def ids(**overrides):
+    return [message.id.removeprefix("sessions_ext.") for message in found(**overrides)]
+
+
+@pytest.mark.parametrize("values", GOOD)
+def test_good_settings_are_passed_in_silence(values):
+    assert found(SESSIONS_EXT=values) == []
+
+
+@pytest.mark.parametrize(("id", "overrides", "text", "hint"), FAULTS, ids=[fault[0] for fault in FAULTS])
+def test_a_fault_is_reported_by_its_id(id, overrides, text, hint):
+    (message,) = found(**overrides)
+    assert message.id == f"sessions_ext.{id}"
+    assert message.is_serious() == id.startswith("E")
+    assert text in message.msg
+    assert (hint is None) == (message.hint is None)
+    assert hint is None or hint in message.hint
+
+
+def test_each_id_means_one_fault_and_is_tested():
+    assert sorted(re.findall(r'sessions_ext\.([EW]\d+)"', inspect.getsource(checks))) == sorted(
+        fault[0] for fault in FAULTS
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("MAX_SESION", "MAX_SESSIONS"),
+        ("max_sessions", "MAX_SESSIONS"),
+        ("IDLE_TIME", "IDLE_TIMEOUT"),
+        ("PROXIES", "TRUSTED_PROXIES"),
+        ("SIGNINGKEY", "SIGNING_KEY"),
+        ("RETENTION", "REVOKED_RETENTION"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest(key, nearest):
+    (message,) = found(SESSIONS_EXT={key: "hush"})
+    assert repr(key) in message.msg
+    assert repr(nearest) in message.hint
+    assert "hush" not in str(message)
+
+
+def test_a_key_that_resembles_none_is_still_reported():
+    assert ids(SESSIONS_EXT={"": 1, 7: 1}) == ["E001", "E001"]
+
+
+def test_every_wrong_value_is_reported_and_no_signing_key_is_shown():
+    messages = found(SESSIONS_EXT={"LIFETIME": None, "IDLE_TIMEOUT": "1 h", "SIGNING_KEY": b"hush"})
+    assert [message.id for message in messages] == ["sessions_ext.E002"] * 3
+    assert "hush" not in str(messages)
+
+
+@pytest.mark.parametrize("value", [None, [], "LIFETIME"])
+def test_what_is_not_a_dict_is_reported_once(value):
+    (message,) = found(SESSIONS_EXT=value)
+    assert (message.id, message.msg) == ("sessions_ext.E002", "SESSIONS_EXT must be a dict.")
+
+
+@pytest.mark.parametrize(
+    ("middleware", "expected"),
+    [
+        ([SESSIONS, AUTH, OURS], []),
+        ([SESSIONS, AUTH, f"{__name__}.QuieterMiddleware"], []),
+        ([SESSIONS, f"{__name__}.QuieterMiddleware", AUTH], ["E004"]),
+        ([SESSIONS, OURS], ["E004"]),
+        ([SESSIONS, AUTH, "django.contrib.messages.middleware.MessageMiddleware", OURS], []),
+        (["no.such.Middleware", SESSIONS, AUTH, "nowhere", OURS, "tests.no_such"], []),
+        (["builtins.len", SESSIONS, AUTH, OURS], []),
+        ([], ["E003"]),
+    ],
+)
+def test_the_middleware_stands_after_authentication(middleware, expected):
+    assert ids(MIDDLEWARE=middleware) == expected
+
+
+@pytest.mark.parametrize(
+    ("engine", "expected"),
+    [("db", ["E006"]), ("cached_db", ["E006"]), ("cache", []), ("file", []), ("signed_cookies", [])],
+)
+@modify_settings(INSTALLED_APPS={"remove": "django.contrib.sessions"})
+def test_the_sessions_app_is_needed_by_the_engines_with_a_table(engine, expected):
+    assert ids(SESSION_ENGINE=ENGINE + engine) == expected
+
+
+@pytest.mark.parametrize("setting", ["CLIENT_IP", "DEVICE_INFO", "LOCATION", "MAX_SESSIONS"])
+@pytest.mark.parametrize("path", ["", "nodots", "no.such.module", "django.no_such_name", "django.VERSION"])
+def test_a_path_to_nothing_callable_is_reported(setting, path):
+    (message,) = found(SESSIONS_EXT={setting: path})
+    assert message.id == "sessions_ext.E008"
+    assert repr(setting) in message.msg
+    assert repr(path) in message.msg
+
+
+@pytest.mark.parametrize("path", [".relative", "..up"])
+def test_a_relative_path_is_reported(path):
+    assert ids(SESSIONS_EXT={"LOCATION": path}) == ["E008"]
+
+
+def test_a_project_without_the_auth_app_is_told_so():
+    project = (
+        "import django; from django.conf import settings; from django.core.checks import run_checks;"
+        "apps = ['django.contrib.contenttypes', 'django.contrib.sessions', 'sessions_ext'];"
+        "settings.configure(INSTALLED_APPS=apps);"
+        "django.setup(); print([message.id for message in run_checks(tags=['sessions_ext'])])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    run = subprocess.run([sys.executable, "-c", project], capture_output=True, text=True, env=environment)
+    assert "sessions_ext.E005" in run.stdout, run.stderr

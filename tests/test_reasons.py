@@ -1,0 +1,49 @@
+"""Why a session ended, and who ended it."""
+
+import pytest
+
+from sessions_ext.models import EndedBy, RevokedReason, UserSession
+from sessions_ext.testing import UserSessionFactory
+
+pytestmark = pytest.mark.django_db
+
+WHO = {
+    "logout": EndedBy.USER,
+    "user": EndedBy.USER,
+    "password_change": EndedBy.USER,
+    "admin": EndedBy.ADMIN,
+    "user_disabled": EndedBy.ADMIN,
+    "limit": EndedBy.POLICY,
+    "refresh_reuse": EndedBy.SYSTEM,
+    "suspicious": EndedBy.SYSTEM,
+}
+
+
+def revoked_for(reason):
+    session = UserSessionFactory()
+    UserSession.objects.filter(pk=session.pk).revoke(reason)
+    session.refresh_from_db()
+    return session
+
+
+@pytest.mark.parametrize("reason", RevokedReason)
+def test_every_reason_says_who_ended_the_session(reason):
+    session = revoked_for(reason)
+    assert session.revoked_reason == reason.value
+    assert session.ended_by is WHO[reason.value]
+
+
+def test_every_reason_reads_differently():
+    assert len({str(reason.label) for reason in RevokedReason}) == len(WHO)
+
+
+@pytest.mark.parametrize("reason", ["The laptop was stolen", "gestohlen 💻", "x" * 255])
+def test_free_text_is_kept_and_is_the_projects_own(reason):
+    session = revoked_for(reason)
+    assert session.revoked_reason == reason
+    assert session.ended_by is EndedBy.SYSTEM
+
+
+@pytest.mark.parametrize("trait", [{}, {"expired": True}])
+def test_nobody_ended_a_session_that_was_not_revoked(trait):
+    assert UserSessionFactory(**trait).ended_by is None
