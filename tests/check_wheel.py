@@ -28,9 +28,8 @@ call_command("migrate", verbosity=0)
 call_command("cleanup_sessions")
 
 package = importlib.resources.files("sessions_ext")
-missing = [
-    name for name in ("py.typed", "migrations/0001_initial.py") if not package.joinpath(name).is_file()
-]
+wanted = ("py.typed", "migrations/0001_initial.py")
+missing = [name for name in wanted if not package.joinpath(name).is_file()]
 stray = {"tests", "example_project", "factory", "ninja", "jwt"} & set(sys.modules)
 if missing or stray:
     sys.exit(f"missing from the wheel: {missing}; imported without need: {stray}")
