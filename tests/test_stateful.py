@@ -20,7 +20,7 @@ from sessions_ext.testing import UserFactory
 LIFETIME, IDLE, INTERVAL, RETENTION = (timedelta(seconds=seconds) for seconds in (1000, 300, 60, 500))
 POLICIES = ["revoke_oldest", "revoke_idlest", "deny"]
 
-users = st.integers(0, 1)
+users = st.sampled_from([0, 0, 0, 1])
 indexes = st.integers(0, 50)
 
 
@@ -84,8 +84,19 @@ class Sessions(RuleBasedStateMachine):
             row.end("limit", timezone.now())
         return {row.id for row in surplus}
 
-    @rule(user=users, limit=st.sampled_from([None, 1, 2, 4]), policy=st.sampled_from(POLICIES))
-    def start(self, user: int, limit: int | None, policy: str) -> None:
+    @rule(user=users, number=st.integers(2, 4))
+    def start_several(self, user: int, number: int) -> None:
+        for _ in range(number):
+            self.start(user, None, "deny", 1)
+
+    @rule(
+        user=users,
+        limit=st.sampled_from([None, 1, 2, 3]),
+        policy=st.sampled_from(POLICIES),
+        seconds=st.sampled_from([0, 60]),
+    )
+    def start(self, user: int, limit: int | None, policy: str, seconds: int) -> None:
+        self.traveller.shift(seconds)
         now = timezone.now()
         denied = limit is not None and policy == "deny" and len(self.active(user)) >= limit
         with override_settings(SESSIONS_EXT=configured(MAX_SESSIONS=limit, ON_LIMIT=policy)):
@@ -106,7 +117,7 @@ class Sessions(RuleBasedStateMachine):
             ended = UserSession.objects.enforce_limit(self.users[user])
         assert set(ended) == self.keep(user, limit, policy)
 
-    @rule(seconds=st.sampled_from([1, 59, 60, 299, 300, 501, 999, 1000]))
+    @rule(seconds=st.sampled_from([1, 59, 60, 61, 299, 300, 501, 1000]))
     def advance(self, seconds: int) -> None:
         self.traveller.shift(seconds)
 
@@ -226,7 +237,7 @@ def configured(**extra: Any) -> dict[str, Any]:
 @override_settings(SESSIONS_EXT=configured())
 class TestSessions(TestCase, Sessions.TestCase):
     settings = settings(
-        max_examples=40,
+        max_examples=60,
         stateful_step_count=25,
         deadline=None,
         derandomize=True,
