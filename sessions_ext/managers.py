@@ -21,7 +21,7 @@ from . import clients, signals
 from .conf import conf
 from .exceptions import SessionLimitReached
 from .reasons import RevokedReason
-from .sql import in_lock_order, update_returning
+from .sql import delete_giving_way, in_lock_order, update_returning
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -147,7 +147,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
             ahead = rows.filter(**{f"{column}__gte": low}) if low else rows
             high = ahead.order_by(column).values_list(column, flat=True)[batch_size - 1 : batch_size].first()
             batch = ahead.filter(**{f"{column}__lte": high}) if high else rows
-            deleted += batch.delete()[1].get(self.model._meta.label, 0)
+            deleted += delete_giving_way(batch)
             if not high:
                 return deleted
             low = high

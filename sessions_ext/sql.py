@@ -3,12 +3,14 @@
 from typing import Any, TypeVar
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connections, models, transaction
+from django.db import OperationalError, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import RawSQL
 from django.db.models.lookups import Exact
 from django.db.models.sql import UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
+
+LOCK_NOT_AVAILABLE = "55P03"  # of PostgreSQL
 
 Q = TypeVar("Q", bound=models.QuerySet[Any])
 
@@ -54,6 +56,24 @@ def in_lock_order(rows: Q) -> Q:
     locking = RawSQL(f"{sql} FOR NO KEY UPDATE OF {table}", params)  # noqa: S611
     everything: Q = rows.model._base_manager.using(rows.db)
     return everything.filter(pk__in=locking)
+
+
+def delete_giving_way(rows: models.QuerySet[Any]) -> int:
+    """rows.delete(), and how many of these rows that were. On PostgreSQL it gives way when it
+    meets a lock: it lets go of its own long before the server looks for deadlocks, and tries
+    again, so that nobody else's statement can be the one that a deadlock ends."""
+    connection = connections[rows.db]
+    gives_way = connection.vendor == "postgresql" and not connection.in_atomic_block
+    while True:
+        try:
+            with transaction.atomic(using=rows.db):
+                if gives_way:
+                    with connection.cursor() as cursor:
+                        cursor.execute("SET LOCAL lock_timeout = '200ms'")
+                return rows.delete()[1].get(rows.model._meta.label, 0)
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                raise
 
 
 class AppendMissing(models.Func):

@@ -3,6 +3,7 @@
 import itertools
 import random
 import threading
+import time
 from collections import Counter
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,7 +14,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib import auth
 from django.contrib.auth.decorators import login_required
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections, transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.test import Client
@@ -637,3 +638,49 @@ def test_cleanups_never_deadlock_with_a_revoke():
         lambda: [UserSession.objects.for_user(user).revoke("user") for user in users],
     )
     assert UserSession.objects.expired().count() == 0
+
+
+@contextmanager
+def row_locked(session, seconds):
+    """Another connection changes the row and commits after some seconds."""
+    locked = threading.Event()
+
+    def hold():
+        with transaction.atomic():
+            UserSession.objects.filter(pk=session.pk).update(location="here")
+            locked.set()
+            time.sleep(seconds)
+
+    holder = threading.Thread(target=in_own_connection, args=[hold])
+    holder.start()
+    assert locked.wait(SECONDS)
+    yield
+    holder.join(SECONDS)
+
+
+def in_own_connection(call):
+    try:
+        call()
+    finally:
+        connections.close_all()
+
+
+def test_a_cleanup_waits_for_a_locked_row_and_does_not_skip_it(user):
+    sessions = make_sessions(user, 20, expires_at=timezone.now() - timedelta(days=1))
+    with row_locked(sessions[7], seconds=0.7):
+        assert UserSession.objects.cleanup(batch_size=5) == (20, 0)
+    assert not UserSession.objects.exists()
+
+
+def test_a_cleanup_that_may_not_wait_says_so(user):
+    sessions = make_sessions(user, 20, expires_at=timezone.now() - timedelta(days=1))
+    impatient, patient = {
+        "postgresql": ("SET statement_timeout = 50", "RESET statement_timeout"),
+        "sqlite": ("PRAGMA busy_timeout = 50", "PRAGMA busy_timeout = 30000"),
+    }[connection.vendor]
+    with row_locked(sessions[7], seconds=0.5), connection.cursor() as cursor:
+        cursor.execute(impatient)
+        with pytest.raises(OperationalError):
+            UserSession.objects.cleanup()
+        cursor.execute(patient)
+    assert UserSession.objects.count() == 20

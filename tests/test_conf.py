@@ -68,7 +68,7 @@ WRONG = [
     ("CACHE", {"BACKEND": "x"}, "the alias of a cache, not dict"),
     *(
         ("TRUSTED_PROXIES", value, "the number of proxies or a list of their addresses or networks")
-        for value in (-1, True, None, 1.0, "10.0.0.1", [1], {"10.0.0.1"})
+        for value in (-1, True, None, 1.0, "10.0.0.1", [None], {"10.0.0.1"}, ["proxy.local"], ["10.0.0.0/33"])
     ),
     ("CLIENT_IP", None, "a dotted path, not NoneType"),
     ("CLIENT_IP", max, "a dotted path, not builtin_function_or_method"),
