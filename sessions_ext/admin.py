@@ -48,7 +48,6 @@ class UserSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         "last_activity_at",
     )
     list_filter = (StateFilter, ReasonFilter, "is_trusted", "created_at")
-    list_select_related = ("user",)
     search_help_text = _("User name, e-mail address, IP address or id")
     ordering = ("-created_at", "-id")
     readonly_fields = ("id",)
@@ -58,7 +57,7 @@ class UserSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         user_model = get_user_model()
         names = {user_model.USERNAME_FIELD, user_model.get_email_field_name()}
         known = names.intersection(field.name for field in user_model._meta.get_fields())
-        return [*(f"user__{name}" for name in sorted(known)), "ip_address", "last_ip_address", "id"]
+        return [*(f"user__{name}" for name in sorted(known)), "^ip_address", "^last_ip_address", "=id"]
 
     @admin.display(description=_("state"))
     def state(self, session: UserSession) -> str:

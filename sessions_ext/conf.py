@@ -11,6 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 T = TypeVar("T")
 
+CENTURY = timedelta(days=36525)  # any later, and a date may pass the last that there is
+
 
 class Setting(Generic[T]):
     """One key of SESSIONS_EXT. Reading it returns the parsed value, or raises
@@ -45,6 +47,8 @@ def _duration(value: Any, least: timedelta = timedelta(0)) -> timedelta:
         raise ValueError("a timedelta or a number of seconds")
     if value < least:
         raise ValueError("a duration above zero" if least else "a duration of zero or more")
+    if value > CENTURY:
+        raise ValueError("a duration of at most 100 years")
     return value
 
 

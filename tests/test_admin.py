@@ -111,6 +111,11 @@ def test_the_list_is_searched_by_id(admin, form):
     assert listed(admin, q=form(str(wanted.pk))) == {wanted}
 
 
+def test_a_search_for_a_name_finds_no_id_that_holds_it(admin):
+    UserSessionFactory(id="ada00000-0000-7000-8000-000000000000")
+    assert listed(admin, q="ada") == set()
+
+
 @pytest.mark.parametrize("query", ["nobody-at-all", "%", "'; --", "x" * 2000])
 def test_a_search_for_nothing_finds_nothing(admin, query):
     response = admin.get(LIST, {"q": query})

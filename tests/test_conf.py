@@ -64,11 +64,13 @@ WRONG = [
     ("ON_LIMIT", "drop", "one of 'revoke_oldest', 'revoke_idlest', 'deny'"),
     ("ON_LIMIT", None, "one of 'revoke_oldest', 'revoke_idlest', 'deny'"),
     ("ON_LIMIT", ["deny"], "one of 'revoke_oldest', 'revoke_idlest', 'deny'"),
+    ("LIFETIME", timedelta.max, "a duration of at most 100 years"),
+    ("IDLE_TIMEOUT", 1e11, "a duration of at most 100 years"),
     ("CACHE", 1, "the alias of a cache, not int"),
     ("CACHE", {"BACKEND": "x"}, "the alias of a cache, not dict"),
     *(
         ("TRUSTED_PROXIES", value, "the number of proxies or a list of their addresses or networks")
-        for value in (-1, True, None, 1.0, "10.0.0.1", [None], {"10.0.0.1"}, ["proxy.local"], ["10.0.0.0/33"])
+        for value in (-1, True, None, 1.0, "10.0.0.1", [1], {"10.0.0.1"}, ["proxy.local"], ["10.0.0.0/33"])
     ),
     ("CLIENT_IP", None, "a dotted path, not NoneType"),
     ("CLIENT_IP", max, "a dotted path, not builtin_function_or_method"),

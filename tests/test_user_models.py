@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-MODULES = ["managers", "models", "stores", "middleware", "receivers", "security", "testing"]
+MODULES = ["managers", "models", "stores", "middleware", "receivers", "security", "admin", "testing"]
 
 
 @pytest.mark.parametrize("model", ["uuid", "text"])
