@@ -31,7 +31,8 @@ class ReasonFilter(admin.SimpleListFilter):
         return list(RevokedReason.choices)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[UserSession]) -> QuerySet[UserSession]:
-        return queryset.filter(revoked_reason=self.value()) if self.value() else queryset
+        reason = (self.value() or "").replace("\0", "")  # which PostgreSQL would refuse
+        return queryset.filter(revoked_reason=reason) if reason else queryset
 
 
 @admin.register(UserSession)

@@ -92,11 +92,7 @@ def check_paths(**kwargs: Any) -> Iterable[CheckMessage]:
         path = _value(name)
         if not isinstance(path, str):
             continue
-        try:
-            importable = callable(import_string(path))
-        except (ImportError, ValueError, TypeError):  # the latter two of a relative path
-            importable = False
-        if not importable:
+        if not callable(_imported(path)):
             yield Error(
                 f"SESSIONS_EXT[{name!r}] is {path!r}, which is not an importable callable.",
                 id="sessions_ext.E008",
@@ -123,13 +119,18 @@ def _check_order(shorter: str, longer: str, why: str, id: str) -> Iterable[Check
 
 def _position(middleware: type) -> int | None:
     for position, path in enumerate(settings.MIDDLEWARE):
-        try:
-            loaded = import_string(path)
-        except ImportError:
-            continue  # Django names it when it loads the middleware
+        loaded = _imported(path)
         if isinstance(loaded, type) and issubclass(loaded, middleware):
             return position
     return None
+
+
+def _imported(path: str) -> Any:
+    """What the path names, or None: Django itself names a middleware that it cannot load."""
+    try:
+        return import_string(path)
+    except (ImportError, ValueError, TypeError):  # the latter two of a relative path
+        return None
 
 
 def _error_of(name: str) -> ImproperlyConfigured | None:

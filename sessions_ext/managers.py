@@ -95,14 +95,19 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         return len(self._revoke(reason))
 
     @alters_rows
-    def touch(self, ip_address: str | None = None) -> int:
+    def touch(self, ip_address: str | None = None, expires_at: datetime | None = None) -> int:
         """Record activity now on the active rows not touched within TOUCH_INTERVAL, and
-        return how many those were. Writes no indexed column and inserts nothing."""
+        return how many those were. Writes no indexed column and inserts nothing. With
+        `expires_at`, moves the end of all active rows there as well."""
         now = timezone.now()
+        due = self.active(at=now)
         seen: dict[str, Any] = {"last_activity_at": now}
         if ip_address := clients.normalise_ip(ip_address):
             seen["last_ip_address"] = ip_address
-        due = self.active(at=now).filter(last_activity_at__lte=now - conf.TOUCH_INTERVAL)
+        if expires_at:
+            seen["expires_at"] = expires_at
+        else:
+            due = due.filter(last_activity_at__lte=now - conf.TOUCH_INTERVAL)
         return in_lock_order(due).update(**seen)
 
     @alters_rows
@@ -120,8 +125,8 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     alink_refresh_token = twin(link_refresh_token)
 
     def _revoke(self, reason: str) -> list[tuple[UUID, Any]]:
-        if not 0 < len(reason) <= 255:
-            raise ValueError("A reason has 1 to 255 characters.")
+        if not 0 < len(reason) <= 255 or "\0" in reason:
+            raise ValueError("A reason has 1 to 255 characters, and no NUL.")
         self._for_write = True
         rows = in_lock_order(self.filter(is_revoked=False))
         ended = update_returning(
@@ -187,7 +192,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         "deny" or the limit is 0; ValueError for a user who is not saved; IntegrityError if
         the id or the refresh token is taken.
         """
-        if user.pk is None:
+        if user.pk is None or user._state.adding:
             raise ValueError("Only a saved user has sessions.")
         now = timezone.now()
         client = clients.describe(request, ip_address, user_agent)
@@ -323,4 +328,4 @@ def _limit_of(user: "AbstractBaseUser") -> int | None:
         limit = import_string(limit)(user)
     if limit is not None and type(limit) is not int:
         raise ImproperlyConfigured(f"MAX_SESSIONS returned {type(limit).__name__}, not an int or None.")
-    return limit
+    return None if limit is None else max(limit, 0)

@@ -7,8 +7,9 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError
+from django.db import Error
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
@@ -59,7 +60,7 @@ class UserSessionMiddleware:
 
 def attach(request: HttpRequest) -> VerifiedStore:
     """Turn the request's session into a verified one, and take its user from there."""
-    if not hasattr(request, "user"):
+    if not hasattr(request, "user") or not isinstance(request.session, SessionBase):
         raise ImproperlyConfigured(
             "UserSessionMiddleware needs SessionMiddleware and AuthenticationMiddleware before it."
         )
@@ -99,6 +100,6 @@ def current(store: VerifiedStore) -> Iterator[None]:
 def finish(store: VerifiedStore) -> None:
     try:
         store.finish()
-    except DatabaseError:
+    except Error:
         # The view has done its work, and its answer stands.
         logger.warning("could not record the activity of a session", exc_info=True)

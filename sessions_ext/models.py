@@ -107,13 +107,18 @@ class UserSession(models.Model):
         return ended_by(self.revoked_reason) if self.is_revoked else None
 
     @alters_data
-    def touch(self, request: HttpRequest | None) -> bool:
-        """Record activity from where `request` comes from, once per TOUCH_INTERVAL at most:
-        one statement then, none otherwise. Returns whether it did. Sends session_client_changed
-        when the address is new."""
-        if not self.is_touch_due or not self._row.touch(ip_address := clients.client_ip(request)):
+    def touch(self, request: HttpRequest | None, *, expires_at: datetime | None = None) -> bool:
+        """Record activity from where `request` comes from, once per TOUCH_INTERVAL at most,
+        and move the end to `expires_at` if that is given: one statement, or none. Returns
+        whether there was one and the session is active. Sends session_client_changed when
+        the address is new."""
+        if not (self.is_touch_due or expires_at):
             return False
-        previous, self.last_activity_at = self.last_ip_address, timezone.now()
+        ip_address = clients.client_ip(request)
+        if not self._row.touch(ip_address, expires_at):
+            return False
+        self.last_activity_at, self.expires_at = timezone.now(), expires_at or self.expires_at
+        previous = self.last_ip_address
         if ip_address and ip_address != previous:
             self.last_ip_address = ip_address
             self._row._send_after_commit(
@@ -128,13 +133,6 @@ class UserSession(models.Model):
     @property
     def is_touch_due(self) -> bool:
         return timezone.now() >= self.last_activity_at + conf.TOUCH_INTERVAL
-
-    @alters_data
-    def expire_at(self, when: datetime) -> bool:
-        """Move the absolute end to `when`, LIFETIME after the login at the latest. Returns
-        whether the session was active. One statement."""
-        self.expires_at = min(when, self.created_at + conf.LIFETIME)
-        return bool(self._row.active().update(expires_at=self.expires_at))
 
     @alters_data
     def record_provider_access(self, name: str) -> list[str]:
@@ -166,7 +164,6 @@ class UserSession(models.Model):
         return count
 
     atouch = twin(touch)
-    aexpire_at = twin(expire_at)
     arecord_provider_access = twin(record_provider_access)
     aflag_suspicious = twin(flag_suspicious)
 

@@ -1,11 +1,12 @@
 from typing import Any
 
-from django.conf import settings
+from django.apps import apps
 from django.contrib import auth
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
-from django.db.models.signals import post_save
+from django.db import router
+from django.db.models.signals import post_save, pre_save
 from django.http import HttpRequest
 
 from .exceptions import SessionLimitReached
@@ -16,7 +17,10 @@ from .stores import ID_KEY, VerifiedStore, cookie_end, current_store
 def connect() -> None:
     user_logged_in.connect(on_login, dispatch_uid="sessions_ext.login")
     user_logged_out.connect(on_logout, dispatch_uid="sessions_ext.logout")
-    post_save.connect(on_user_saved, sender=settings.AUTH_USER_MODEL, dispatch_uid="sessions_ext.user")
+    for model in apps.get_models():
+        if issubclass(model, auth.get_user_model()):  # its proxies send signals of their own
+            pre_save.connect(before_user_saved, sender=model, dispatch_uid="sessions_ext.before")
+            post_save.connect(on_user_saved, sender=model, dispatch_uid="sessions_ext.saved")
 
 
 def on_login(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
@@ -25,21 +29,34 @@ def on_login(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any)
     store: Any = getattr(request, "session", None)
     if request is None or not _carries(store, user):
         return  # a login that no cookie carries, a token's say, has its row from elsewhere
-    current = store._user_session if isinstance(store, VerifiedStore) else None
-    if current and UserSession.objects.verify(user.pk, current.pk):
+    is_verified = isinstance(store, VerifiedStore)
+    current = store._row and store._row.pk if is_verified else store.get(ID_KEY)
+    session = UserSession.objects.verify(user.pk, current) if current else None
+    if session:
         store.cycle_key()
-        return
-    try:
-        session = UserSession.objects.start(user, request=request, expires_at=cookie_end(store))
-    except SessionLimitReached:
-        for key in (auth.SESSION_KEY, auth.BACKEND_SESSION_KEY, auth.HASH_SESSION_KEY):
-            store.pop(key, None)
-        request.user = AnonymousUser()
-        raise
-    if isinstance(store, VerifiedStore):
-        store.begin(session, user)
     else:
-        store[ID_KEY] = str(session.pk)
+        try:
+            session = UserSession.objects.start(user, request=request, expires_at=cookie_end(store))
+        except SessionLimitReached:
+            _undo_login(request, store)
+            raise
+    if is_verified:
+        store.carry(user, session)
+    store[ID_KEY] = str(session.pk)
+
+
+def _undo_login(request: HttpRequest, store: Any) -> None:
+    """Leave the browser as it was before login(): with its data, and nobody's."""
+    for key in (auth.SESSION_KEY, auth.BACKEND_SESSION_KEY, auth.HASH_SESSION_KEY, ID_KEY):
+        store.pop(key, None)
+    if isinstance(store, VerifiedStore):
+        store.carry(None, None)
+
+    async def auser() -> AnonymousUser:
+        return AnonymousUser()
+
+    request.user = AnonymousUser()
+    request.auser = auser
 
 
 def on_logout(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
@@ -51,23 +68,36 @@ def on_logout(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any
         UserSession.objects.for_user(user).filter(pk=session.pk).revoke(RevokedReason.LOGOUT)
 
 
+def before_user_saved(
+    sender: Any, instance: Any, raw: bool, using: str, update_fields: Any = None, **kwargs: Any
+) -> None:
+    """See whether this save changes the password: one query for a save that may."""
+    if raw or instance._state.adding or not _saves("password", update_fields):
+        return
+    stored = sender._base_manager.using(using).filter(pk=instance.pk).values_list("password", flat=True)
+    instance._sessions_ext_password_changes = instance.password not in stored
+
+
 def on_user_saved(
-    sender: Any, instance: Any, created: bool, raw: bool, update_fields: Any = None, **kwargs: Any
+    sender: Any, instance: Any, created: bool, raw: bool, using: str, update_fields: Any = None, **kwargs: Any
 ) -> None:
     """End a user's sessions when the password is changed or the account disabled. The session
     that makes the change is spared: whether it survives is for its auth hash to say."""
-    if created or raw:
+    password_changes = vars(instance).pop("_sessions_ext_password_changes", False)
+    sessions = UserSession.objects.for_user(instance).using(using)
+    if created or raw or using != router.db_for_write(UserSession):
         return
-    saved = {"password", "is_active"}.intersection(update_fields or {"password", "is_active"})
-    sessions = UserSession.objects.for_user(instance)
-    # set_password() leaves the raw password there until the save is over.
-    if "password" in saved and getattr(instance, "_password", None) is not None:
+    if password_changes:
         store = current_store.get()
-        if store and store._user_session:
-            sessions = sessions.exclude(pk=store._user_session.pk)
+        if store and store._row:
+            sessions = sessions.exclude(pk=store._row.pk)
         sessions.revoke(RevokedReason.PASSWORD_CHANGE)
-    elif "is_active" in saved and not instance.is_active and not _may_log_in(instance):
+    elif _saves("is_active", update_fields) and not instance.is_active and not _may_log_in(instance):
         sessions.revoke(RevokedReason.USER_DISABLED)
+
+
+def _saves(field: str, update_fields: Any) -> bool:
+    return update_fields is None or field in update_fields
 
 
 def _carries(store: Any, user: Any) -> bool:

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from django.core.exceptions import EmptyResultSet
 from django.db import OperationalError, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.expressions import RawSQL
+from django.db.models.expressions import Col, RawSQL
 from django.db.models.lookups import Exact
 from django.db.models.sql import UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
@@ -18,6 +18,8 @@ Q = TypeVar("Q", bound=models.QuerySet[Any])
 def update_returning(rows: models.QuerySet[Any], *columns: str, **values: Any) -> list[Any]:
     """rows.update(**values), in one statement with the named columns of the rows it changed. So
     two calls that race each learn of exactly the rows that they changed themselves."""
+    if rows.query.distinct_fields:
+        raise TypeError("Cannot update a query after .distinct(*fields).")
     rows._for_write = True  # type: ignore[attr-defined]
     connection = connections[rows.db]
     query: Any = rows.query.chain(UpdateQuery)
@@ -44,7 +46,7 @@ def in_lock_order(rows: Q) -> Q:
     rows._for_write = True  # type: ignore[attr-defined]
     connection = connections[rows.db]
     ids = rows.order_by("pk").values("pk")
-    is_one = any(isinstance(part, Exact) and part.lhs.target.primary_key for part in ids.query.where.children)
+    is_one = any(isinstance(part, Exact) and _is_key(part.lhs) for part in ids.query.where.children)
     is_lockable = not ids.query.distinct and ids.query.group_by is None
     if is_one or not is_lockable or not connection.features.has_select_for_no_key_update:
         return rows
@@ -56,6 +58,10 @@ def in_lock_order(rows: Q) -> Q:
     locking = RawSQL(f"{sql} FOR NO KEY UPDATE OF {table}", params)  # noqa: S611
     everything: Q = rows.model._base_manager.using(rows.db)
     return everything.filter(pk__in=locking)
+
+
+def _is_key(expression: Any) -> bool:
+    return isinstance(expression, Col) and expression.target.primary_key
 
 
 def delete_giving_way(rows: models.QuerySet[Any]) -> int:

@@ -30,8 +30,9 @@ current_store: ContextVar["VerifiedStore | None"] = ContextVar("sessions_ext_sto
 def verified(store: Any, request: HttpRequest) -> "VerifiedStore":
     """Make an engine's store a verified one. It stays the same object, so that whoever took
     hold of it before gets verified data as well."""
-    engine_store: Any = type(store)
-    store.__class__ = _verified_class(engine_store)
+    if not isinstance(store, VerifiedStore):
+        engine_store: Any = type(store)
+        store.__class__ = _verified_class(engine_store)
     store.request = request
     return cast("VerifiedStore", store)
 
@@ -46,7 +47,7 @@ class VerifiedStore(SessionBase):
 
     request: HttpRequest
     _user: Any = None
-    _user_session: UserSession | None = None
+    _row: UserSession | None = None
 
     @property
     def user(self) -> Any:
@@ -58,7 +59,7 @@ class VerifiedStore(SessionBase):
     def user_session(self) -> UserSession | None:
         """The row of the login, or None; the first access loads and verifies."""
         self.has_key(auth.SESSION_KEY)
-        return self._user_session
+        return self._login
 
     def load(self) -> dict[str, Any]:
         self._session_cache = super().load()
@@ -77,14 +78,15 @@ class VerifiedStore(SessionBase):
         else:
             self._forget()
 
-    def begin(self, session: UserSession, user: Any) -> None:
-        """Carry a login that has just got its row."""
-        self._user, self._user_session = user, session
-        self[ID_KEY] = str(session.pk)
+    def carry(self, user: Any, session: UserSession | None) -> None:
+        """Be the login of this user by this row from now on; of None, nobody's."""
+        self._user, self._row = user, session
+        self.request.user_session = session  # type: ignore[attr-defined]
 
     def flush(self) -> None:
-        if session := self.user_session:
-            self._end(session, RevokedReason.LOGOUT)
+        self.has_key(auth.SESSION_KEY)
+        if self._row:
+            self._end(self._row, RevokedReason.LOGOUT)
         else:
             self._forget()
 
@@ -94,8 +96,7 @@ class VerifiedStore(SessionBase):
         except UpdateError:
             # The payload vanished under this request. If that was the end of the login,
             # there is nothing to save and nothing to tell; else it is Django's to tell.
-            session = self._user_session
-            if session is None or UserSession.objects.verify(session.user_id, session.pk):
+            if self._row is None or UserSession.objects.verify(self._row.user_id, self._row.pk):
                 raise
 
     async def aload(self) -> dict[str, Any]:
@@ -113,28 +114,30 @@ class VerifiedStore(SessionBase):
     @property
     def is_finish_due(self) -> bool:
         """Whether finish() has anything to write; no query."""
-        session = self._user_session
-        return session is not None and (session.is_touch_due or self._moved_end is not None)
+        session = self._login
+        return session is not None and (session.is_touch_due or self._moved_end(session) is not None)
 
     def finish(self) -> None:
         """After the view: record activity, and follow a cookie whose end has moved."""
-        if session := self._user_session:
-            if end := self._moved_end:
-                session.expire_at(end)
-            session.touch(self.request)
+        if session := self._login:
+            session.touch(self.request, expires_at=self._moved_end(session))
 
-    @property
-    def _moved_end(self) -> datetime | None:
+    def _moved_end(self, session: UserSession) -> datetime | None:
         # Django issues the cookie anew, with a new end, when the data was modified.
-        session, end = self._user_session, cookie_end(self)
-        if session is None or end is None or not self.modified:
+        if not self.modified or (end := cookie_end(self)) is None:
             return None
         end = min(end, session.created_at + conf.LIFETIME)
         return end if abs(end - session.expires_at) > conf.TOUCH_INTERVAL else None
 
+    @property
+    def _login(self) -> UserSession | None:
+        # The row stays known where Django's rules accept nobody, so that a flush ends it.
+        return None if self._user is None else self._row
+
     def _authenticate(self, session: UserSession) -> None:
         """Django's own rules for who is logged in (see django.contrib.auth.get_user), with
         the user who came with the row."""
+        self._row = session
         backend_path = self._session_cache.get(auth.BACKEND_SESSION_KEY)
         if backend_path not in settings.AUTHENTICATION_BACKENDS:
             return
@@ -152,7 +155,7 @@ class VerifiedStore(SessionBase):
         if reason:
             self._end(session, reason)
         else:
-            self._user, self._user_session = user, session
+            self.carry(user, session)
 
     def _adopt(self) -> None:
         """Start a row for a valid login from before the app was installed. Its id follows from
@@ -171,12 +174,12 @@ class VerifiedStore(SessionBase):
         if session is None:
             self._forget()
             return
-        self._user, self._user_session = user, session
+        self.carry(user, session)
         # Not before the row is sure to stay: a view's transaction may yet roll it back.
         transaction.on_commit(partial(self._keep_id_of, session), using=session._state.db)
 
     def _keep_id_of(self, session: UserSession) -> None:
-        if self._user_session is session:
+        if self._row is session:
             self[ID_KEY] = str(session.pk)
 
     def _auth_hash_holds(self, user: Any) -> bool:
@@ -198,7 +201,7 @@ class VerifiedStore(SessionBase):
         self._forget()
 
     def _forget(self) -> None:
-        self._user = self._user_session = None
+        self.carry(None, None)
         super().flush()
 
 

@@ -83,6 +83,7 @@ def test_the_list_is_filtered_by_reason(admin):
     assert listed(admin, reason="limit") == {limit}
     assert listed(admin, reason="theft") == {free}
     assert listed(admin, reason="limit", state="active") == set()
+    assert listed(admin, reason="th\0eft") == {free}
 
 
 def test_the_list_is_newest_first(admin):

@@ -1,12 +1,13 @@
 """The operations of the table, one by one."""
 
 import uuid
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connection, connections, models, transaction
+from django.db.models.functions import Lower
 from django.template import Context, Template
 from django.utils import timezone
 
@@ -161,6 +162,8 @@ def test_start_is_three_statements_with_a_limit(user, settings, django_assert_nu
 
 def test_a_session_of_an_unsaved_user_is_refused(db):
     with pytest.raises(ValueError, match="Only a saved user"):
+        UserSession.objects.start(UserFactory._meta.model(pk=UserFactory().pk))
+    with pytest.raises(ValueError, match="Only a saved user"):
         UserSession.objects.start(AnonymousUser())
 
 
@@ -225,7 +228,16 @@ def test_a_limit_of_zero_lets_nobody_in(user, settings, policy):
 
 
 def limit_by_tier(user):
-    return {"free": 1, "team": 3, "wrong": "3"}.get(user.first_name)
+    return {"free": 1, "team": 3, "wrong": "3", "below": -1}.get(user.first_name)
+
+
+def test_a_limit_below_zero_is_zero(user, settings):
+    settings.SESSIONS_EXT = {"MAX_SESSIONS": "tests.test_managers.limit_by_tier"}
+    session = UserSessionFactory(user=user)
+    user.first_name = "below"
+    with pytest.raises(SessionLimitReached):
+        UserSession.objects.start(user)
+    assert UserSession.objects.enforce_limit(user) == [session.pk]
 
 
 def test_the_limit_may_be_the_projects_own(user, settings):
@@ -335,6 +347,36 @@ def test_revoke_reaches_through_the_user(user):
     assert UserSession.objects.active().count() == 1
 
 
+@pytest.mark.parametrize(
+    "narrow",
+    [
+        lambda rows: rows.filter(created_at__year__gt=2000),
+        lambda rows: rows.filter(created_at__date__gt=date(2000, 1, 1)),
+        lambda rows: rows.filter(providers_accessed__0="mail"),
+        lambda rows: rows.annotate(lowered=Lower("device_info")).filter(lowered="firefox on linux"),
+        lambda rows: rows.filter(models.Exists(UserSession.objects.filter(pk=models.OuterRef("pk")))),
+        lambda rows: rows.filter(pk__in=rows.values("pk")),
+        lambda rows: rows.filter(models.Q(pk=uuid.uuid4()) | models.Q(is_trusted=False)),
+        lambda rows: rows.filter(user__is_active=True).distinct(),
+        lambda rows: rows.annotate(number=models.Count("user__groups")).filter(number=0),
+        lambda rows: rows.select_related("user").newest_first(),
+    ],
+)
+def test_any_queryset_can_be_touched_and_revoked(user, later, narrow):
+    UserSessionFactory.create_batch(2, user=user, providers_accessed=["mail"])
+    later(60)
+    assert narrow(sessions(user)).touch() == 2
+    assert narrow(sessions(user)).revoke("x") == 2
+    assert not sessions(user).active().exists()
+
+
+def test_rows_distinct_by_some_column_cannot_be_revoked(user):
+    UserSessionFactory.create_batch(2, user=user)
+    with pytest.raises(TypeError, match="distinct"):
+        sessions(user).distinct("user").revoke("x")
+    assert sessions(user).active().count() == 2
+
+
 def test_revoke_holds_for_a_session_that_was_idle(user, settings):
     """It does not come back when the timeout is raised."""
     settings.SESSIONS_EXT = {"IDLE_TIMEOUT": 60}
@@ -358,7 +400,7 @@ def test_revoke_of_nothing_is_zero(user, receiver_of, django_capture_on_commit_c
     assert not received
 
 
-@pytest.mark.parametrize("reason", ["", "x" * 256])
+@pytest.mark.parametrize("reason", ["", "x" * 256, "a\0b"])
 def test_a_reason_has_a_length(user, reason):
     UserSessionFactory(user=user)
     with pytest.raises(ValueError, match="1 to 255 characters"):

@@ -3,10 +3,12 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sessions_ext.middleware import UserSessionMiddleware
@@ -35,7 +37,7 @@ def test_the_budgets_are_those_of_django_alone(
     assert response.content.decode() == user.get_username()
 
 
-@pytest.mark.parametrize("path", ["/who/", "/row/", "/data/"])
+@pytest.mark.parametrize("path", ["/who/", "/row/", "/data/"])  # /data/ alone: one more than Django
 def test_an_authenticated_request_costs_what_it_costs_without_the_app(
     client, user, engine, path, django_assert_num_queries
 ):
@@ -91,6 +93,18 @@ def test_a_request_touches_once_per_interval(client, aget, user, later, django_a
         aget("/awho/")
     session.refresh_from_db()
     assert session.last_activity_at == timezone.now()
+
+
+def test_a_touch_and_a_moved_end_are_one_statement(client, user, later):
+    session = log_in(client, user)
+    later(61)
+    with CaptureQueriesContext(connection) as queries:
+        client.get("/put/?key=a&value=1")
+    ours = [query["sql"] for query in queries if "sessions_ext" in query["sql"]]
+    assert [sql.split()[0] for sql in ours] == ["SELECT", "UPDATE"]
+    session.refresh_from_db()
+    assert session.last_activity_at == timezone.now()
+    assert session.expires_at > session.created_at + timedelta(days=14)
 
 
 def test_an_untouched_session_is_not_active(client, user, later):
@@ -272,7 +286,18 @@ def LogsInByHeader(get_response):  # noqa: N802
     return middleware
 
 
-def test_the_middleware_names_what_it_needs():
+@pytest.mark.parametrize("given", [{}, {"user": AnonymousUser(), "session": {}}])
+def test_the_middleware_names_what_it_needs(given):
     middleware = UserSessionMiddleware(lambda request: HttpResponse())
+    request = RequestFactory().get("/")
+    vars(request).update(given)
     with pytest.raises(ImproperlyConfigured, match="needs SessionMiddleware and AuthenticationMiddleware"):
-        middleware(RequestFactory().get("/"))
+        middleware(request)
+
+
+def test_the_middleware_listed_twice_is_harmless(both, client, user, settings):
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "sessions_ext.middleware.UserSessionMiddleware"]
+    log_in(client, user)
+    assert both("/who/") == (user.get_username(), user.get_username())
+    UserSession.objects.for_user(user).revoke("admin")
+    assert both("/who/") == ("nobody", "nobody")

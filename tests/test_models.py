@@ -144,19 +144,20 @@ def test_a_row_that_ended_meanwhile_is_not_touched(session, rf, later):
     assert session.last_activity_at == before
 
 
-def test_the_end_moves_within_the_lifetime(session, later):
-    assert session.expire_at(session.created_at + timedelta(hours=1)) is True
+def test_a_touch_may_move_the_end_whenever_it_comes(session, later, django_assert_num_queries):
+    end = session.created_at + timedelta(hours=1)
+    with django_assert_num_queries(1):
+        assert session.touch(None, expires_at=end) is True
+    assert session.expires_at == end
     session.refresh_from_db()
-    assert session.expires_at == session.created_at + timedelta(hours=1)
-    session.expire_at(session.created_at + timedelta(days=365))
-    session.refresh_from_db()
-    assert session.expires_at == session.created_at + timedelta(days=30)
+    assert session.expires_at == end
 
 
 def test_the_end_of_an_ended_session_stays(session, later):
     UserSession.objects.all().revoke("x")
     before = session.expires_at
-    assert session.expire_at(before - timedelta(days=1)) is False
+    assert session.touch(None, expires_at=before - timedelta(days=1)) is False
+    assert session.expires_at == before
     session.refresh_from_db()
     assert session.expires_at == before
 

@@ -87,7 +87,6 @@ CASES = [
     (UserSessionManager, "cleanup", lambda user: {"batch_size": 0}),
     (UserSession, "touch", lambda user: [request()]),
     (UserSession, "touch", lambda user: [None]),
-    (UserSession, "expire_at", lambda user: [NOW + HOUR]),
     (UserSession, "record_provider_access", lambda user: ["github"]),
     (UserSession, "record_provider_access", lambda user: [""]),
     (UserSession, "flag_suspicious", lambda user: ["odd"]),

@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.auth import login, update_session_auth_hash
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.auth.tokens import default_token_generator
@@ -17,6 +18,7 @@ from sessions_ext.models import RevokedReason, UserSession
 from sessions_ext.signals import session_limit_reached, session_revoked, session_started
 from sessions_ext.stores import ID_KEY
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
+from tests.users.models import ProxyUser
 
 pytestmark = pytest.mark.django_db
 
@@ -89,6 +91,37 @@ def test_another_user_in_the_same_browser_async(client, apost, user):
     assert response.content.decode() == other.get_username()
     assert reasons_of(user) == [RevokedReason.LOGOUT]
     assert reasons_of(other) == [""]
+
+
+def test_a_login_shows_its_own_row_at_once(client, user):
+    """Whatever was looked at before, in another's browser or in nobody's."""
+    for _ in range(2):
+        pk = client.post("/login-and-row/", credentials(user)).content.decode()
+        assert pk == client.session[ID_KEY]
+        other = UserFactory()
+        pk = client.post("/login-and-row/", credentials(other)).content.decode()
+        assert pk == str(UserSession.objects.for_user(other).get().pk) == client.session[ID_KEY]
+    assert client.get("/logout-and-row/").content == b"none"
+
+
+def test_logging_in_again_after_the_data_was_cleared_keeps_the_row(client, user):
+    client.post("/login/", credentials(user))
+    client.post("/clear-and-login/", credentials(user))
+    client.get("/who/")
+    assert client.session[ID_KEY] == str(UserSession.objects.get().pk)
+
+
+def test_the_test_client_logs_in_again(client, user):
+    assert log_in(client, user) == log_in(client, user)
+    assert UserSession.objects.count() == 1
+
+
+def test_a_logout_ends_the_row_of_a_backend_that_is_gone(client, user, settings):
+    client.post("/login/", credentials(user))
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.AllowAllUsersModelBackend"]
+    assert client.get("/who/").content == b"nobody"
+    client.get("/logout/")
+    assert reasons_of(user) == [RevokedReason.LOGOUT]
 
 
 def test_a_login_without_the_middleware_starts_a_row(user, settings):
@@ -185,6 +218,21 @@ def test_a_denied_login_is_nobody_in_its_own_view(user, settings):
         login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     assert request.user.is_anonymous
     assert request.session.is_empty() or "_auth_user_id" not in request.session
+
+
+@pytest.mark.parametrize("prefix", ["/", "/a"])
+def test_a_denial_that_the_view_catches_leaves_nobody(client, apost, user, settings, prefix):
+    settings.SESSIONS_EXT = {"MAX_SESSIONS": 0}
+    post = client.post if prefix == "/" else apost
+    assert post(f"{prefix}login-caught/", credentials(user)).content == b"nobody, none"
+
+
+def test_a_denied_login_of_somebody_whose_row_just_ended_leaves_nobody(client, user, settings):
+    client.post("/login/", credentials(user))
+    settings.SESSIONS_EXT = {"MAX_SESSIONS": 1, "ON_LIMIT": "deny"}
+    UserSessionFactory(user=user)
+    assert client.post("/revoke-and-login/?caught", credentials(user)).content == b"nobody, none"
+    assert ID_KEY not in client.session
 
 
 def test_a_denied_login_async(apost, user, settings):
@@ -289,9 +337,59 @@ def test_disabling_a_user_ends_every_session(client, user):
     assert client.get("/who/").content == b"nobody"
 
 
-def test_a_saved_user_costs_no_query_of_ours(user, django_assert_num_queries):
+def test_a_saved_user_costs_one_query_of_ours_where_the_password_is_saved(user, django_assert_num_queries):
     with django_assert_num_queries(1):
+        user.save(update_fields=["last_login"])
+    with django_assert_num_queries(2):
         user.save()
+
+
+@pytest.mark.parametrize("change", ["set_password", "set_unusable_password", "assign", "proxy"])
+def test_each_way_to_another_password_ends_the_sessions_at_once(user, change):
+    session = UserSessionFactory(user=user)
+    if change == "proxy":
+        user = ProxyUser.objects.get(pk=user.pk)
+    if change == "assign":
+        user.password = make_password("another")
+    elif change == "set_unusable_password":
+        user.set_unusable_password()
+    else:
+        user.set_password("another")
+    user.save()
+    session.refresh_from_db()
+    assert session.revoked_reason == RevokedReason.PASSWORD_CHANGE
+
+
+def test_a_user_disabled_through_a_proxy_is_signed_out(user):
+    session = UserSessionFactory(user=user)
+    proxy = ProxyUser.objects.get(pk=user.pk)
+    proxy.is_active = False
+    proxy.save()
+    session.refresh_from_db()
+    assert session.revoked_reason == RevokedReason.USER_DISABLED
+
+
+def test_a_password_saved_from_an_older_copy_of_the_user_is_seen(user):
+    """What counts is what the database held, not what the object was loaded with."""
+    stale = type(user).objects.get(pk=user.pk)
+    user.set_password("another")
+    user.save()
+    session = UserSessionFactory(user=user)
+    stale.refresh_from_db()
+    stale.save()
+    session.refresh_from_db()
+    assert session.is_active
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_a_copy_of_the_user_in_another_database_ends_nothing(user):
+    session = UserSessionFactory(user=user)
+    copy = type(user).objects.get(pk=user.pk)
+    copy.save(using="other", force_insert=True)
+    copy.is_active = False
+    copy.save(using="other")
+    session.refresh_from_db()
+    assert session.is_active
 
 
 def test_a_fixture_of_users_ends_nothing(user, tmp_path):

@@ -1,5 +1,7 @@
 """A small site for the tests: each path does what its name says, in both worlds."""
 
+from contextlib import suppress
+
 from django.contrib import admin
 from django.contrib.auth import alogin, alogout, authenticate, login, logout, views
 from django.contrib.auth.decorators import login_not_required, login_required
@@ -7,6 +9,7 @@ from django.db import transaction
 from django.http import HttpResponse, JsonResponse
 from django.urls import path
 
+from sessions_ext.exceptions import SessionLimitReached
 from sessions_ext.models import UserSession
 
 
@@ -87,10 +90,43 @@ async def asign_out(request):
     return HttpResponse((await request.auser()).get_username() or "nobody")
 
 
+def sign_in_caught(request):
+    user = authenticate(request, username=request.POST["username"], password=request.POST["password"])
+    with suppress(SessionLimitReached):
+        login(request, user)
+    return HttpResponse(f"{who(request).content.decode()}, {row(request).content.decode()}")
+
+
+async def asign_in_caught(request):
+    user = await authenticate_in_thread(request)
+    with suppress(SessionLimitReached):
+        await alogin(request, user)
+    name, session = await awho(request), await arow(request)
+    return HttpResponse(f"{name.content.decode()}, {session.content.decode()}")
+
+
+def sign_in_and_row(request):
+    row(request)
+    sign_in(request)
+    return row(request)
+
+
+def sign_out_and_row(request):
+    row(request)
+    logout(request)
+    return row(request)
+
+
+def clear_and_sign_in(request):
+    row(request)
+    request.session.clear()
+    return sign_in(request)
+
+
 def revoke_and_sign_in(request):
     """Revoked by somebody else while the person is typing the password."""
     UserSession.objects.filter(pk=request.user_session.pk).revoke("admin")
-    return sign_in(request)
+    return sign_in_caught(request) if "caught" in request.GET else sign_in(request)
 
 
 def set_password(request):
@@ -158,6 +194,11 @@ urlpatterns = [
     path("flush/", flush),
     path("revoke-and-login/", revoke_and_sign_in),
     path("set-password/", set_password),
+    path("login-caught/", sign_in_caught),
+    path("alogin-caught/", asign_in_caught),
+    path("login-and-row/", sign_in_and_row),
+    path("logout-and-row/", sign_out_and_row),
+    path("clear-and-login/", clear_and_sign_in),
     path("cycle/", cycle),
     path("adopt-and-flush/", adopt_and_flush),
     path("put-after-loss/", put_after_loss),

@@ -1,5 +1,6 @@
 import uuid
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractUser, Group, Permission
 from django.db import models
 
@@ -22,3 +23,8 @@ def text_key() -> str:
 
 class TextUser(UserWithoutIntegerKey):
     id = models.CharField(primary_key=True, max_length=64, default=text_key)
+
+
+class ProxyUser(get_user_model()):
+    class Meta:
+        proxy = True
