@@ -303,8 +303,13 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
             active = active.exclude(pk=keep.pk)
         room = limit - 1 if keep else limit
         idlest = ("-last_activity_at",) if conf.ON_LIMIT == "revoke_idlest" else ()
-        surplus = active.order_by(*idlest, "-created_at", "-id")[room:]
-        ended = rows.filter(pk__in=surplus.values("pk"))._revoke(RevokedReason.LIMIT)
+        kept_first = active.order_by(*idlest, "-created_at", "-id").values_list("pk", flat=True)
+        surplus = list(kept_first[room:])
+        if not surplus:
+            return []
+        # Mostly one, and that is the cheaper statement: other logins of the user are waiting.
+        these = {"pk": surplus[0]} if len(surplus) == 1 else {"pk__in": surplus}
+        ended = rows.filter(**these)._revoke(RevokedReason.LIMIT)
         session_ids = [session_id for session_id, _ in ended]
         if ended:
             rows._send_after_commit(

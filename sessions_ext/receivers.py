@@ -5,8 +5,8 @@ from django.contrib import auth
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
-from django.db import router
-from django.db.models.signals import post_save, pre_save
+from django.db import connections, router
+from django.db.models.signals import post_save, pre_delete, pre_save
 from django.http import HttpRequest
 
 from .exceptions import SessionLimitReached
@@ -20,6 +20,7 @@ def connect() -> None:
     for model in apps.get_models():
         if issubclass(model, auth.get_user_model()):  # its proxies send signals of their own
             pre_save.connect(before_user_saved, sender=model, dispatch_uid="sessions_ext.before")
+            pre_delete.connect(before_user_deleted, sender=model, dispatch_uid="sessions_ext.deleted")
             post_save.connect(on_user_saved, sender=model, dispatch_uid="sessions_ext.saved")
 
 
@@ -94,6 +95,14 @@ def on_user_saved(
         sessions.revoke(RevokedReason.PASSWORD_CHANGE)
     elif _saves("is_active", update_fields) and not instance.is_active and not _may_log_in(instance):
         sessions.revoke(RevokedReason.USER_DISABLED)
+
+
+def before_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
+    """Lock the rows that are about to go in the order in which a revoke locks them, or the
+    two may deadlock on PostgreSQL. Django deletes within a transaction."""
+    if connections[using].features.has_select_for_update:
+        rows = UserSession.objects.for_user(instance).using(using).order_by("pk").select_for_update()
+        list(rows.values_list("pk"))
 
 
 def _saves(field: str, update_fields: Any) -> bool:
