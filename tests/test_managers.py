@@ -540,6 +540,8 @@ def test_a_router_says_where_sessions_are_written_and_verified(settings):
     assert sessions(user).revoke("x") == 1
     assert UserSession.objects.verify(user.pk, second.pk) is None
     assert UserSession.objects.cleanup().revoked == 0
+    user.delete()
+    assert not UserSession.objects.using("other").exists()
 
 
 @pytest.mark.django_db(databases=["default", "other"])
