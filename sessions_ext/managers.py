@@ -257,8 +257,12 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         limit = _limit_of(user)
         if limit is None:
             return []
-        with transaction.atomic(using=self._primary().db):
+        rows = self._primary()
+        with transaction.atomic(using=rows.db):
             self._lock(user)
+            # Changes nothing, but takes SQLite's write lock, as the insert does in start():
+            # there, a transaction that reads first may find that it cannot write any more.
+            rows.filter(pk=UUID(int=0)).update(is_trusted=False)
             return self._evict(user, limit)
 
     @alters_data
