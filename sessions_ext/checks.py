@@ -88,11 +88,9 @@ def check_touch_within_idle(**kwargs: Any) -> Iterable[CheckMessage]:
 
 @register("sessions_ext")
 def check_paths(**kwargs: Any) -> Iterable[CheckMessage]:
-    for name in ("CLIENT_IP", "DEVICE_INFO", "LOCATION", "MAX_SESSIONS"):
-        path = _value(name)
-        if not isinstance(path, str):
-            continue
-        if not callable(_imported(path)):
+    named = [(name, _value(name)) for name in ("CLIENT_IP", "DEVICE_INFO", "LOCATION", "MAX_SESSIONS")]
+    for name, path in [*named, *(("OBSERVERS", path) for path in _value("OBSERVERS") or ())]:
+        if isinstance(path, str) and not callable(_imported(path)):
             yield Error(
                 f"SESSIONS_EXT[{name!r}] is {path!r}, which is not an importable callable.",
                 id="sessions_ext.E008",
@@ -109,6 +107,33 @@ def check_access_token_within_lifetime(**kwargs: Any) -> Iterable[CheckMessage]:
     yield from _check_order(
         "ACCESS_TOKEN_LIFETIME", "LIFETIME", "which ends every session first", "sessions_ext.W002"
     )
+
+
+@register("sessions_ext")
+def check_signing_key(**kwargs: Any) -> Iterable[CheckMessage]:
+    key = _value("SIGNING_KEY")
+    if key is not None and len(key) < 32:  # RFC 7518, 3.2
+        yield checks.Warning(
+            "SIGNING_KEY is shorter than 32 characters, so that tokens may be forged.",
+            hint="Use get_random_secret_key() of django.core.management.utils.",
+            id="sessions_ext.W003",
+        )
+
+
+@register("sessions_ext")
+def check_cache(**kwargs: Any) -> Iterable[CheckMessage]:
+    alias = _value("CACHE")
+    if alias is None:
+        return
+    if alias not in settings.CACHES:
+        yield Error(f"SESSIONS_EXT['CACHE'] is {alias!r}, which is not in CACHES.", id="sessions_ext.E009")
+    elif settings.CACHES[alias]["BACKEND"].endswith((".LocMemCache", ".FileBasedCache")):
+        yield checks.Warning(
+            "CACHE names a cache that not all processes and machines share, so a session that is"
+            " revoked in one is accepted in another for up to VERDICT_TTL.",
+            hint="Use Redis or Memcached.",
+            id="sessions_ext.W004",
+        )
 
 
 def _check_order(shorter: str, longer: str, why: str, id: str) -> Iterable[CheckMessage]:

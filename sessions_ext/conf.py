@@ -106,6 +106,12 @@ def _proxies(value: Any) -> int | Sequence[str]:
     raise ValueError("the number of proxies or a list of their addresses or networks")
 
 
+def _paths(value: Any) -> Sequence[str]:
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return value
+    raise ValueError("a list of dotted paths")
+
+
 _path = _of_type("a dotted path", str)
 
 
@@ -123,11 +129,16 @@ class Conf:
     TRUSTED_PROXIES = Setting((), _proxies)
     CLIENT_IP: Setting[str] = Setting("sessions_ext.clients.remote_address", _path)
     DEVICE_INFO: Setting[str] = Setting("sessions_ext.clients.describe_device", _path)
-    LOCATION: Setting[str | None] = Setting(None, _optional(_path))
+    LOCATION: Setting[str | None] = Setting("sessions_ext.clients.locate", _optional(_path))
     ACCESS_TOKEN_LIFETIME = Setting(timedelta(minutes=15), _positive_duration)
     REFRESH_GRACE = Setting(timedelta(seconds=10), _duration)
     SIGNING_KEY: Setting[str | None] = Setting(None, _optional(_of_type("a str or None", str)))
     SUSPICION_THRESHOLD = Setting(None, _optional(_threshold))
+    OBSERVERS: Setting[Sequence[str]] = Setting(("sessions_ext.observers.refresh_replayed",), _paths)
+    REAUTHENTICATE_AFTER = Setting(timedelta(minutes=15), _optional(_duration))
+    REAUTHENTICATE_URL: Setting[str | None] = Setting(
+        None, _optional(_of_type("a path or the name of a URL, or None", str))
+    )
     NEW_DEVICE_EMAIL: Setting[bool] = Setting(False, _of_type("True or False", bool))
 
 

@@ -7,6 +7,7 @@ class RevokedReason(models.TextChoices):
 
     LOGOUT = "logout", _("Signed out")
     USER = "user", _("Signed out from another device")
+    NOT_ME = "not_me", _("Not recognised by the user")
     ADMIN = "admin", _("By an administrator")
     LIMIT = "limit", _("Too many devices")
     PASSWORD_CHANGE = "password_change", _("Password changed")
@@ -27,6 +28,7 @@ class EndedBy(models.TextChoices):
 _ENDED_BY: dict[str, EndedBy] = {
     RevokedReason.LOGOUT: EndedBy.USER,
     RevokedReason.USER: EndedBy.USER,
+    RevokedReason.NOT_ME: EndedBy.USER,
     RevokedReason.PASSWORD_CHANGE: EndedBy.USER,
     RevokedReason.ADMIN: EndedBy.ADMIN,
     RevokedReason.USER_DISABLED: EndedBy.ADMIN,
@@ -38,4 +40,15 @@ _ENDED_BY: dict[str, EndedBy] = {
 
 def ended_by(reason: str) -> EndedBy:
     """Who a reason says ended the session; free text is the project's own: SYSTEM."""
-    return _ENDED_BY.get(reason, EndedBy.SYSTEM)
+    return _ENDED_BY.get(reason.partition(": ")[0], EndedBy.SYSTEM)
+
+
+def with_note(reason: RevokedReason, note: str) -> str:
+    """A reason with somebody's own words to it: "admin: stolen laptop"."""
+    return f"{reason.value}: {note}"[:255] if note else reason.value
+
+
+def label(reason: str) -> str:
+    """A reason as a person reads it; free text as it stands."""
+    known, colon, note = reason.partition(": ")
+    return f"{RevokedReason(known).label}{colon}{note}" if known in RevokedReason.values else reason

@@ -21,3 +21,7 @@ session_flagged = Signal()
 # A session was seen at a new address; noticed once per TOUCH_INTERVAL at most.
 # Sends: session, request, previous_ip_address, ip_address.
 session_client_changed = Signal()
+
+# A cleanup ended. Sends: expired and revoked (how many rows it deleted), is_complete
+# (False if a bound stopped it with work left).
+sessions_cleaned = Signal()

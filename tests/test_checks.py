@@ -39,12 +39,20 @@ FAULTS = [
         None,
     ),
     ("E008", {"SESSIONS_EXT": {"LOCATION": "no.such.place"}}, "'LOCATION'", None),
+    ("E009", {"SESSIONS_EXT": {"CACHE": "none"}}, "'none'", None),
+    ("W004", {"SESSIONS_EXT": {"CACHE": "default"}}, "not all processes", "Redis"),
     ("W001", {"SESSIONS_EXT": {"LIFETIME": 3600, "IDLE_TIMEOUT": 3601}}, "IDLE_TIMEOUT is longer", None),
     (
         "W002",
         {"SESSIONS_EXT": {"LIFETIME": 600, "ACCESS_TOKEN_LIFETIME": 601}},
         "ACCESS_TOKEN_LIFETIME is longer",
         None,
+    ),
+    (
+        "W003",
+        {"SESSIONS_EXT": {"SIGNING_KEY": "31 characters, and one too few "}},
+        "SIGNING_KEY",
+        "secret_key",
     ),
 ]
 
@@ -56,11 +64,19 @@ GOOD = [
     {"LOCATION": None, "MAX_SESSIONS": None},
     {"MAX_SESSIONS": 5, "DEVICE_INFO": "sessions_ext.clients.describe_device"},
     {"MAX_SESSIONS": "builtins.len", "LOCATION": "builtins.str"},
+    {"SIGNING_KEY": "32 characters, and that suffices"},
 ]
 
 
 class QuieterMiddleware(UserSessionMiddleware):
     pass
+
+
+def test_a_cache_that_all_processes_share_is_no_fault(settings):
+    redis = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1"}
+    settings.CACHES = {"default": redis}
+    settings.SESSIONS_EXT = {"CACHE": "default"}
+    assert [message.id for message in run_checks(tags=["sessions_ext"])] == []
 
 
 def found(**overrides):
@@ -160,6 +176,12 @@ def test_a_path_to_nothing_callable_is_reported(setting, path):
     assert message.id == "sessions_ext.E008"
     assert repr(setting) in message.msg
     assert repr(path) in message.msg
+
+
+def test_an_observer_that_is_not_there_is_reported():
+    (message,) = found(SESSIONS_EXT={"OBSERVERS": ["sessions_ext.observers.network_changed", "no.such"]})
+    assert message.id == "sessions_ext.E008"
+    assert "'no.such'" in message.msg
 
 
 @pytest.mark.parametrize("path", [".relative", "..up"])

@@ -19,16 +19,20 @@ DEFAULTS = {
     "TRUSTED_PROXIES": (),
     "CLIENT_IP": "sessions_ext.clients.remote_address",
     "DEVICE_INFO": "sessions_ext.clients.describe_device",
-    "LOCATION": None,
+    "LOCATION": "sessions_ext.clients.locate",
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
     "REFRESH_GRACE": timedelta(seconds=10),
     "SIGNING_KEY": None,
     "VERDICT_TTL": timedelta(seconds=30),
     "SUSPICION_THRESHOLD": None,
+    "OBSERVERS": ("sessions_ext.observers.refresh_replayed",),
+    "REAUTHENTICATE_AFTER": timedelta(minutes=15),
+    "REAUTHENTICATE_URL": None,
     "NEW_DEVICE_EMAIL": False,
 }
 DURATIONS = [name for name, default in DEFAULTS.items() if isinstance(default, timedelta)] + ["IDLE_TIMEOUT"]
-MAY_BE_ZERO = {"TOUCH_INTERVAL", "REVOKED_RETENTION", "REFRESH_GRACE"}
+MAY_BE_ZERO = {"TOUCH_INTERVAL", "REVOKED_RETENTION", "REFRESH_GRACE", "REAUTHENTICATE_AFTER"}
+MAY_BE_NONE = {"IDLE_TIMEOUT", "REAUTHENTICATE_AFTER"}
 
 RIGHT = [
     ("MAX_SESSIONS", 0),
@@ -44,8 +48,13 @@ RIGHT = [
     ("CLIENT_IP", "project.clients.ip"),
     ("DEVICE_INFO", "project.clients.device"),
     ("LOCATION", "project.clients.place"),
+    ("LOCATION", None),
     ("SIGNING_KEY", "a key"),
     ("SUSPICION_THRESHOLD", 1),
+    ("OBSERVERS", []),
+    ("OBSERVERS", ("project.observers.odd",)),
+    ("REAUTHENTICATE_AFTER", None),
+    ("REAUTHENTICATE_URL", "login"),
     ("NEW_DEVICE_EMAIL", True),
 ]
 
@@ -53,7 +62,7 @@ NOT_A_DURATION = "a timedelta or a number of seconds"
 WRONG = [
     *((name, value, NOT_A_DURATION) for name in DURATIONS for value in ("60", True, [60])),
     *((name, value, NOT_A_DURATION) for name in DURATIONS for value in (float("nan"), float("inf"), 10**30)),
-    *((name, None, NOT_A_DURATION) for name in DURATIONS if name != "IDLE_TIMEOUT"),
+    *((name, None, NOT_A_DURATION) for name in DURATIONS if name not in MAY_BE_NONE),
     *((name, 0, "a duration above zero") for name in DURATIONS if name not in MAY_BE_ZERO),
     *((name, timedelta(-1), "a duration above zero") for name in DURATIONS if name not in MAY_BE_ZERO),
     *((name, -0.5, "a duration of zero or more") for name in MAY_BE_ZERO),
@@ -79,6 +88,8 @@ WRONG = [
     ("SIGNING_KEY", b"hush", "a str or None, not bytes"),
     ("SIGNING_KEY", ["hush"], "a str or None, not list"),
     *(("SUSPICION_THRESHOLD", value, "an int of 1 or more, or None") for value in (0, -1, True, 1.5, "3")),
+    *(("OBSERVERS", value, "a list of dotted paths") for value in (None, "project.odd", [max], [1])),
+    ("REAUTHENTICATE_URL", 1, "a path or the name of a URL, or None, not int"),
     *(("NEW_DEVICE_EMAIL", value, "True or False, not ") for value in (None, 1, "yes")),
 ]
 

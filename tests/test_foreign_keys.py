@@ -1,0 +1,27 @@
+"""The rules of cleanup hold in a project that has foreign keys to UserSession: their tests run again with
+such an app installed, in a process of their own, on the same server."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+FILES = ["notes/cascades.py", "test_cleanup.py", "test_cleanup_sessions.py"]
+WHAT_THE_COMMAND_SAYS = "bad_value or signal or terminal or cron or bar or json"
+
+
+def test_cleanup_keeps_its_rules_with_foreign_keys_to_a_session(request):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:cov"]
+    settings = f"--ds={os.environ['DJANGO_SETTINGS_MODULE']}"
+    result = subprocess.run(
+        [*command, settings, "-k", f"not ({WHAT_THE_COMMAND_SAYS})", *(str(HERE / name) for name in FILES)],
+        env=os.environ | {"FOREIGN_KEYS": "1"},
+        cwd=request.config.rootpath,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert " passed" in result.stdout
