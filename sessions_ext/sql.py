@@ -1,10 +1,15 @@
 """The SQL that Django's ORM has no words for, on PostgreSQL and SQLite."""
 
+import json
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
+from uuid import UUID
 
 from django.core.exceptions import EmptyResultSet
 from django.db import OperationalError, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.deletion import Collector
 from django.db.models.expressions import Col, RawSQL
 from django.db.models.lookups import Exact
 from django.db.models.sql import UpdateQuery
@@ -64,22 +69,42 @@ def _is_key(expression: Any) -> bool:
     return isinstance(expression, Col) and expression.target.primary_key
 
 
-def delete_giving_way(rows: models.QuerySet[Any]) -> int:
-    """rows.delete(), and how many of these rows that were. On PostgreSQL it gives way when it
-    meets a lock: it lets go of its own long before the server looks for deadlocks, and tries
-    again, so that nobody else's statement can be the one that a deadlock ends."""
-    connection = connections[rows.db]
+def try_to_delete(choose: Callable[[], models.QuerySet[Any]], using: str) -> int | None:
+    """Delete the rows that `choose()` finds, and return how many those were. On PostgreSQL it gives
+    way when it meets a lock, and returns None: it lets go of its own long before the server looks
+    for deadlocks, so that nobody else's statement can be the one that a deadlock ends."""
+    connection = connections[using]
     gives_way = connection.vendor == "postgresql" and not connection.in_atomic_block
-    while True:
-        try:
-            with transaction.atomic(using=rows.db):
-                if gives_way:
-                    with connection.cursor() as cursor:
-                        cursor.execute("SET LOCAL lock_timeout = '200ms'")
-                return rows.delete()[1].get(rows.model._meta.label, 0)
-        except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", None) != LOCK_NOT_AVAILABLE:
-                raise
+    # On SQLite a transaction that reads first may find that it cannot write any more.
+    rows = None if gives_way else choose()
+    try:
+        with transaction.atomic(using=using), connection.cursor() as cursor:
+            if gives_way:
+                # Old statistics could otherwise make each batch read or sort the whole table.
+                cursor.execute(
+                    "SELECT set_config('lock_timeout', '200ms', true),"
+                    " set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true)"
+                )
+            rows = choose() if rows is None else rows
+            if not Collector(using=using, origin=rows).can_fast_delete(rows):
+                if gives_way:  # what follows is the project's
+                    cursor.execute("SET LOCAL enable_sort TO DEFAULT; SET LOCAL enable_seqscan TO DEFAULT")
+                rows = _locked(rows)
+            return rows.delete()[1].get(rows.model._meta.label, 0)
+    except OperationalError as error:
+        if not gives_way or getattr(error.__cause__, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+            raise
+        return None
+
+
+def _locked(rows: Q) -> Q:
+    """The same rows, unable to change until the transaction ends. Django loads what receivers and
+    foreign keys need first and deletes by id then, which would not spare a row that changed between."""
+    if not connections[rows.db].features.has_select_for_update:
+        # Changes nothing, but takes SQLite's write lock, and that must come before the first read.
+        rows.model._base_manager.using(rows.db).filter(pk=UUID(int=0)).update(is_trusted=False)
+        return rows
+    return rows.filter(pk__in=list(rows.select_for_update(of=("self",)).values_list("pk", flat=True)))
 
 
 class AppendMissing(models.Func):
@@ -103,3 +128,47 @@ class AppendMissing(models.Func):
         has_it = f"{text} IN (SELECT value FROM json_each({items}))"  # noqa: S608
         sql = f"CASE WHEN {has_it} THEN {items} ELSE json_insert({items}, '$[#]', {text}) END"
         return sql, [*params, *params]
+
+
+def count_or_estimate(rows: models.QuerySet[Any], bound: int) -> tuple[int, bool]:
+    """How many rows there are, and whether that is an estimate: on PostgreSQL, of more than
+    `bound` rows, it is the planner's. Counts no more than that, in one or two statements."""
+    rows = rows.order_by()
+    if connections[rows.db].vendor != "postgresql":
+        return rows.count(), False
+    count = rows[: bound + 1].count()
+    if count <= bound:
+        return count, False
+    (plan,) = json.loads(rows.explain(format="json"))
+    return max(int(plan["Plan"]["Plan Rows"]), count), True
+
+
+class IsWithin(models.Func):
+    """Whether an address lies in a network, which is given as text."""
+
+    output_field = models.BooleanField()
+    arity = 2
+    template = "%(expressions)s"
+    arg_joiner = " <<= "
+
+    def __init__(self, column: str, network: str) -> None:
+        super().__init__(column, models.Value(network))
+
+    def as_postgresql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, Any]:
+        sql, params = super().as_sql(compiler, connection, **context)
+        return f"{sql}::inet", params
+
+    def as_sqlite(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, Any]:
+        connection.ensure_connection()
+        connection.connection.create_function("sessions_ext_is_within", 2, _is_within, deterministic=True)
+        return super().as_sql(
+            compiler, connection, template="sessions_ext_is_within(%(expressions)s)", arg_joiner=", "
+        )
+
+
+def _is_within(address: str | None, network: str) -> bool:
+    return address is not None and ip_address(address) in ip_network(network)

@@ -1,18 +1,179 @@
+import json
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
+from django.db import connections
+from django.utils import timezone
+from django.utils.dateparse import parse_duration
 
+from sessions_ext.cleanup import AGES, ArgumentError, Cleaned, Preview, Walk
+from sessions_ext.managers import UserSessionManager
 from sessions_ext.models import UserSession
+
+WORK_LEFT = 75  # EX_TEMPFAIL of sysexits.h: run it again
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class Command(BaseCommand):
-    help = "Deletes the sessions that have expired, and those revoked longer ago than REVOKED_RETENTION."
+    help = (
+        "Deletes the sessions that have expired, and those revoked longer ago than REVOKED_RETENTION. "
+        "Exits with 0 when it finished, with 75 when something stopped it with work left."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--database", help="The database to clean. Default: the one sessions are written to."
+        def add(name: str, help: str, **kwargs: Any) -> None:
+            parser.add_argument(name, help=help, **kwargs)
+
+        # Numbers stay texts here, so that a wrong one gets one line and not argparse's usage.
+        add("--before", "Delete what expired before this ISO 8601 date or time. Default: now.")
+        add(
+            "--retention", "Keep revoked sessions this long: 12h, 30d, P30D or seconds. Default: the setting."
         )
+        add("--batch-size", "Rows per transaction. Default: 5000.", default=5000)
+        add("--sleep", "Seconds to wait between batches. Default: 0.", default=0)
+        add("--max-rows", "Stop after so many rows.")
+        add("--max-seconds", "Stop after so many seconds.")
+        add("--database", "The database to clean. Default: the one that sessions are written to.")
+        add("--dry-run", "Count by reason and age what would go, and delete nothing.", action="store_true")
+        add("--json", "Write one JSON object in place of the line.", action="store_true")
+        add("--yes", "Allow a --before in the future, which ends active sessions.", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        expired, revoked = UserSession.objects.db_manager(options["database"]).cleanup()
-        self.stdout.write(f"Deleted {expired} expired and {revoked} revoked sessions.")
+        database = options["database"]
+        if database is not None and database not in connections:
+            raise CommandError(f"--database: there is no {database!r}. There is: {', '.join(connections)}.")
+        sessions: UserSessionManager = UserSession.objects.db_manager(database)
+        which = {
+            "before": _read(options, "before", _date, "an ISO 8601 date or time"),
+            "retention": _read(options, "retention", _duration, "a duration such as 12h, 30d or 3600"),
+            "include_active": options["yes"],
+        }
+        bounds = {
+            "batch_size": _read(options, "batch_size", int, "a whole number"),
+            "sleep": _read(options, "sleep", float, "a number of seconds"),
+            "max_rows": _read(options, "max_rows", int, "a whole number"),
+            "max_seconds": _read(options, "max_seconds", float, "a number of seconds"),
+        }
+        try:
+            Walk(**bounds)
+            if options["dry_run"]:
+                self._tell_preview(sessions.preview_cleanup(**which), options)
+                return
+            with _stop_signals() as should_stop, self._progress(sessions, which, bounds, options) as progress:
+                cleaned = sessions.cleanup(**which, **bounds, progress=progress, should_stop=should_stop)
+        except ArgumentError as error:
+            hint = " Use --yes if that is meant." if "future" in str(error) else ""
+            raise CommandError(f"--{str(error).replace('_', '-')}{hint}") from None
+        self._tell(cleaned, options)
+        if not cleaned.is_complete:
+            sys.exit(WORK_LEFT)
+
+    def _tell(self, cleaned: Cleaned, options: dict[str, Any]) -> None:
+        if options["json"]:
+            self.stdout.write(json.dumps({"dry_run": False, **cleaned._asdict()}))
+        elif options["verbosity"]:
+            rest = "" if cleaned.is_complete else " There are more."
+            line = f"Deleted {cleaned.expired} expired and {cleaned.revoked} revoked sessions."
+            self.stdout.write(line + rest)
+
+    def _tell_preview(self, preview: Preview, options: dict[str, Any]) -> None:
+        expired = sum(preview.expired.values())
+        revoked = sum(sum(ages.values()) for ages in preview.revoked.values())
+        if options["json"]:
+            totals = {"dry_run": True, "expired": expired, "revoked": revoked}
+            self.stdout.write(json.dumps({**totals, "by_reason_and_age": preview._asdict()}))
+        if options["json"] or not options["verbosity"]:
+            return
+        for reason, ages in [("expired", preview.expired), *sorted(preview.revoked.items())]:
+            shown = "".join(character if character.isprintable() else "?" for character in reason)
+            for age in AGES:
+                if age in ages:
+                    self.stdout.write(f"{ages[age]:>12}  {age:<14}  {shown}")
+        self.stdout.write(f"Would delete {expired} expired and {revoked} revoked sessions.")
+
+    def _progress(
+        self, sessions: UserSessionManager, which: Any, bounds: Any, options: dict[str, Any]
+    ) -> Any:
+        """A context that gives what cleanup() is to call after each batch, if anything."""
+        if options["verbosity"] > 1:
+            return nullcontext(partial(self._tell_batch, self.stderr if options["json"] else self.stdout))
+        if options["json"] or not options["verbosity"] or not sys.stderr.isatty():
+            return nullcontext()
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            return nullcontext()
+        return _bar(tqdm, sessions, which, bounds["max_rows"])
+
+    @staticmethod
+    def _tell_batch(out: OutputWrapper, done: Cleaned) -> None:
+        out.write(f"{done.expired} expired and {done.revoked} revoked sessions so far", str)
+        out.flush()
+
+
+@contextmanager
+def _bar(
+    tqdm: Any, sessions: UserSessionManager, which: Any, max_rows: int | None
+) -> Iterator[Callable[[Cleaned], None]]:
+    preview = sessions.preview_cleanup(**which)
+    total = sum(sum(ages.values()) for ages in (preview.expired, *preview.revoked.values()))
+    with tqdm(total=min(total, max_rows or total), unit=" rows", unit_scale=True, file=sys.stderr) as bar:
+        yield lambda done: bar.update(done.expired + done.revoked - bar.n)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Gives a function that says whether Ctrl-C or SIGTERM came. A second one does what it always did."""
+    received: list[int] = []
+    before: dict[signal.Signals, Any] = {}
+
+    def receive(number: int, frame: Any) -> None:
+        received.append(number)
+        signal.signal(number, before[signal.Signals(number)])
+
+    try:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            before[each] = signal.getsignal(each)
+            signal.signal(each, receive)
+    except ValueError:  # not in the main thread, where no signal arrives
+        before.clear()
+    try:
+        yield lambda: bool(received)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _read(options: dict[str, Any], name: str, parse: Callable[[str], Any], what: str) -> Any:
+    value = options[name]
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse(value)
+    except (ValueError, OverflowError):
+        raise CommandError(f"--{name.replace('_', '-')}: {value!r} is not {what}.") from None
+
+
+def _date(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if timezone.is_naive(at):
+        at = timezone.make_aware(at)
+    at.astimezone(UTC)  # the first and last days that there are may have no such time
+    return at if settings.USE_TZ else timezone.make_naive(at)
+
+
+def _duration(text: str) -> timedelta:
+    if match := re.fullmatch(r"(\d+)([smhdw])", text):
+        return timedelta(**{UNITS[match[2]]: int(match[1])})
+    # Which takes a text without any number for no time at all.
+    if not re.search(r"\d", text) or (duration := parse_duration(text)) is None:
+        raise ValueError
+    return duration

@@ -1,0 +1,551 @@
+"""How the rows go: in bounded batches along an index, and whatever happens meanwhile, exactly those."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from django.db import OperationalError, connection, connections, transaction
+from django.db.models.signals import post_delete, pre_delete
+from django.utils import timezone
+
+from sessions_ext.cleanup import AGES, MAX_IDS, Cleaned
+from sessions_ext.models import UserSession
+from sessions_ext.signals import sessions_cleaned
+from sessions_ext.testing import UserFactory, UserSessionFactory
+from tests import databases
+
+NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+DAY = timedelta(days=1)
+RETENTION = 30 * DAY
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def frozen():
+    with time_machine.travel(NOW, tick=False) as traveller:
+        yield traveller
+
+
+def make(user, times, **fields):
+    rows = [
+        UserSessionFactory.build(user=user, created_at=at - DAY, **{"expires_at": at, **fields})
+        for at in times
+    ]
+    return UserSession.objects.bulk_create(rows, batch_size=500)
+
+
+def expired(user, count, step=TICK):
+    return make(user, [NOW - DAY - number * step for number in range(count)])
+
+
+def revoked(user, times, **fields):
+    rows = [
+        UserSessionFactory.build(
+            user=user, revoked=True, revoked_at=at, **{"expires_at": NOW + DAY, "created_at": at, **fields}
+        )
+        for at in times
+    ]
+    return UserSession.objects.bulk_create(rows, batch_size=500)
+
+
+def left():
+    return set(UserSession.objects.all())
+
+
+@contextmanager
+def deletes():
+    """Collects the number of rows that each DELETE took."""
+    sizes = []
+
+    def count(execute, sql, params, many, context):
+        result = execute(sql, params, many, context)
+        if sql.startswith("DELETE"):
+            sizes.append(context["cursor"].rowcount)
+        return result
+
+    with connection.execute_wrapper(count):
+        yield sizes
+
+
+@pytest.fixture
+def deleted_ids():
+    """What a receiver of post_delete was told."""
+    ids = []
+
+    def receive(sender, instance, **kwargs):
+        ids.append(instance.pk)
+
+    post_delete.connect(receive, sender=UserSession)
+    yield ids
+    post_delete.disconnect(receive, sender=UserSession)
+
+
+# The batches
+
+
+@pytest.mark.usefixtures("frozen")
+@pytest.mark.parametrize("how", ["expired", "revoked"])
+def test_rows_that_ended_in_one_moment_go_in_bounded_batches(user, how):
+    """A bulk revoke gives all of its rows one revoked_at."""
+    at = NOW - RETENTION - DAY
+    kept = expired(user, 0) + make(user, [NOW])
+    times = [at - TICK] * 3 + [at] * 40 + [at + TICK] * 3
+    make(user, times) if how == "expired" else revoked(user, times)
+    with deletes() as sizes:
+        cleaned = UserSession.objects.cleanup(batch_size=7)
+    assert getattr(cleaned, how) == 46
+    assert max(sizes) <= 7
+    assert left() == set(kept)
+
+
+@pytest.mark.usefixtures("frozen")
+def test_a_statement_names_no_more_ids_than_a_database_takes(user):
+    revoked(user, [NOW - 2 * RETENTION] * (2 * MAX_IDS + 5))
+    with deletes() as sizes:
+        assert UserSession.objects.cleanup(batch_size=MAX_IDS + 2) == (0, 2 * MAX_IDS + 5, True)
+    assert max(sizes) <= MAX_IDS + 2
+
+
+@pytest.mark.usefixtures("frozen")
+@pytest.mark.parametrize("max_rows", [1, 2, 3, 7, 19, 20, 21, 39, 40, 41])
+@pytest.mark.parametrize("step", [TICK, timedelta(0)])
+def test_max_rows_is_held_exactly(user, max_rows, step):
+    expired(user, 20, step)
+    revoked(user, [NOW - 2 * RETENTION - number * step for number in range(20)])
+    cleaned = UserSession.objects.cleanup(batch_size=3, max_rows=max_rows)
+    assert cleaned.expired + cleaned.revoked == min(max_rows, 40)
+    assert len(left()) == 40 - min(max_rows, 40)
+    assert cleaned.is_complete == (max_rows >= 40)
+    assert UserSession.objects.cleanup(batch_size=3).is_complete
+    assert not left()
+
+
+@pytest.mark.usefixtures("frozen")
+@pytest.mark.parametrize("receivers", ["without receivers", "with receivers"])
+def test_a_run_that_is_stopped_loses_nothing_and_the_next_one_finishes(user, receivers, request):
+    if receivers == "with receivers":
+        request.getfixturevalue("deleted_ids")
+    kept = make(user, [NOW, NOW + DAY])
+    expired(user, 20)
+    revoked(user, [NOW - 2 * RETENTION] * 10)
+    seen = []
+    cleaned = UserSession.objects.cleanup(
+        batch_size=5, progress=seen.append, should_stop=lambda: len(seen) == 2
+    )
+    assert cleaned == (10, 0, False)
+    assert seen == [(5, 0, False), (10, 0, False)]
+    assert len(left()) == 2 + 20
+    assert UserSession.objects.cleanup() == (10, 10, True)
+    assert left() == set(kept)
+
+
+@pytest.mark.usefixtures("frozen")
+def test_a_stop_after_the_last_row_is_no_stop(user):
+    expired(user, 10)
+    seen = []
+    assert UserSession.objects.cleanup(
+        batch_size=5, progress=seen.append, should_stop=lambda: len(seen) == 2
+    ) == (10, 0, True)
+
+
+def test_max_seconds_ends_a_run_and_a_pause(user):
+    now = timezone.now()
+    make(user, [now - DAY - number * TICK for number in range(6)])
+    start = time.monotonic()
+    assert UserSession.objects.cleanup(batch_size=2, sleep=60, max_seconds=0.3) == (2, 0, False)
+    assert 0.3 <= time.monotonic() - start < 5
+    assert UserSession.objects.cleanup(max_seconds=0) == (0, 0, False)
+    assert UserSession.objects.cleanup(max_seconds=600) == (4, 0, True)
+
+
+def test_it_sleeps_between_batches(user):
+    now = timezone.now()
+    make(user, [now - DAY - number * TICK for number in range(6)])
+    start = time.monotonic()
+    assert UserSession.objects.cleanup(batch_size=2, sleep=0.15) == (6, 0, True)
+    assert time.monotonic() - start >= 0.3
+
+
+@pytest.mark.usefixtures("frozen")
+def test_retention_overrides_the_setting(user):
+    kept = revoked(user, [NOW - DAY])
+    revoked(user, [NOW - DAY - TICK])
+    assert UserSession.objects.cleanup(retention=2 * DAY) == (0, 0, True)
+    assert UserSession.objects.cleanup(retention=24 * 3600) == (0, 1, True)
+    assert left() == set(kept)
+    assert UserSession.objects.cleanup(retention=0) == (0, 1, True)
+
+
+@pytest.mark.usefixtures("frozen")
+def test_active_sessions_go_only_when_that_is_asked_for(user):
+    kept = make(user, [NOW + DAY])
+    make(user, [NOW + DAY - TICK])
+    with pytest.raises(ValueError, match="before is in the future"):
+        UserSession.objects.cleanup(before=NOW + DAY)
+    with pytest.raises(ValueError, match="before is in the future"):
+        UserSession.objects.preview_cleanup(before=NOW + DAY)
+    assert UserSession.objects.preview_cleanup(NOW + DAY, include_active=True).expired == {"still active": 1}
+    assert UserSession.objects.cleanup(before=NOW + DAY, include_active=True) == (1, 0, True)
+    assert left() == set(kept)
+
+
+@pytest.mark.usefixtures("frozen")
+@pytest.mark.parametrize(
+    ("bound", "value"),
+    [
+        ("batch_size", 0),
+        ("batch_size", -5),
+        ("sleep", -0.1),
+        ("sleep", float("nan")),
+        ("sleep", float("inf")),
+        ("max_rows", 0),
+        ("max_rows", -1),
+        ("max_seconds", -1),
+        ("max_seconds", float("inf")),
+        ("retention", -1),
+        ("retention", "30 days"),
+        ("retention", timedelta(days=-1)),
+        ("retention", timedelta.max),
+    ],
+)
+def test_a_bound_that_cannot_be_meant_is_named_and_deletes_nothing(user, bound, value):
+    rows = expired(user, 1) + revoked(user, [NOW - 2 * RETENTION])
+    with pytest.raises(ValueError, match=f"{bound} must be "):
+        UserSession.objects.cleanup(**{bound: value})
+    assert left() == set(rows)
+
+
+@pytest.mark.usefixtures("frozen")
+def test_the_preview_counts_exactly_what_goes_by_reason_and_age(user):
+    make(user, [NOW, NOW + DAY])
+    revoked(user, [NOW - RETENTION])
+    make(user, [NOW - TICK, NOW - DAY + TICK, NOW - DAY, NOW - 7 * DAY, NOW - 400 * DAY])
+    revoked(user, [NOW - RETENTION - TICK] * 2)
+    revoked(user, [NOW - 89 * DAY, NOW - 90 * DAY, NOW - 365 * DAY], revoked_reason="stolen laptop")
+    preview = UserSession.objects.preview_cleanup()
+    assert preview.expired == {"under a day": 2, "1 to 7 days": 1, "7 to 30 days": 1, "over a year": 1}
+    assert preview.revoked == {
+        "user": {"30 to 90 days": 2},
+        "stolen laptop": {"30 to 90 days": 1, "90 to 365 days": 1, "over a year": 1},
+    }
+    assert {*preview.expired, *preview.revoked["stolen laptop"]} <= set(AGES)
+    assert UserSession.objects.cleanup() == (5, 5, True)
+
+
+@pytest.mark.usefixtures("frozen")
+def test_the_counts_are_sent_once_for_a_run(user, receiver_of, django_capture_on_commit_callbacks):
+    received = receiver_of(sessions_cleaned)
+    expired(user, 5)
+    revoked(user, [NOW - 2 * RETENTION] * 2)
+    with django_capture_on_commit_callbacks(execute=True):
+        UserSession.objects.cleanup(batch_size=2, max_rows=6)
+    assert received == [{"expired": 5, "revoked": 1, "is_complete": False}]
+
+
+def analyze():
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE sessions_ext_usersession")
+
+
+def explain(execute, sql, params, many, context):
+    if "sessions_ext" in sql:
+        with context["connection"].cursor() as cursor:
+            cursor.cursor.execute(f"EXPLAIN {sql}", params)
+            plan = "\n".join(line for (line,) in cursor.cursor.fetchall())
+        explain.plans.append((sql, plan))
+    return execute(sql, params, many, context)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor != 'postgresql'")
+@pytest.mark.skipif("FOREIGN_KEYS" in os.environ, reason="which load the rows of a batch")
+@pytest.mark.parametrize("statistics", ["new", "of an empty table"])
+def test_each_statement_reads_an_index_in_order_and_sorts_nothing(statistics):
+    user = UserFactory()
+    now = timezone.now()
+    analyze()
+    make(user, [now + DAY + number * TICK for number in range(3000)])
+    make(user, [now - DAY - number * TICK for number in range(3000)])
+    revoked(user, [now - 2 * RETENTION - number * TICK for number in range(1500)])
+    revoked(user, [now - 3 * RETENTION] * 1500)
+    if statistics == "new":
+        analyze()
+    explain.plans = []
+    with connection.execute_wrapper(explain):
+        assert UserSession.objects.cleanup(batch_size=250) == (3000, 3000, True)
+    marks = [plan for sql, plan in explain.plans if sql.startswith("SELECT")]
+    ranges = [plan for sql, plan in explain.plans if sql.startswith("DELETE") and " IN (" not in sql]
+    ties = [plan for sql, plan in explain.plans if sql.startswith("DELETE") and " IN (" in sql]
+    assert min(len(marks), len(ranges)) > 15
+    assert len(ties) >= 5
+    for plan in marks:
+        assert re.search(r"Index (Only )?Scan using sessions_ext_(expiry|revoked)", plan), plan
+    for plan in ranges:
+        assert re.search(r"Index Scan (on|using) sessions_ext_(expiry|revoked)", plan), plan
+    for plan in ties:
+        assert re.search(r"Index Scan (on|using) sessions_ext_(usersession_pkey|revoked)", plan), plan
+    for _, plan in explain.plans:
+        assert "Sort" not in plan, plan
+        assert "Seq Scan" not in plan, plan
+
+
+# With receivers
+
+
+@pytest.mark.usefixtures("frozen")
+def test_receivers_of_post_delete_hear_of_every_row_and_of_no_other(user, deleted_ids):
+    kept = make(user, [NOW, NOW + DAY]) + revoked(user, [NOW - RETENTION])
+    gone = expired(user, 12) + revoked(user, [NOW - 2 * RETENTION] * 11)
+    with deletes() as sizes:
+        assert UserSession.objects.cleanup(batch_size=5) == (12, 11, True)
+    assert sorted(deleted_ids) == sorted(row.pk for row in gone)
+    assert max(sizes) <= 5
+    assert left() == set(kept)
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_receivers_hear_of_the_rows_of_another_database(deleted_ids):
+    owner = UserFactory.build(username="owner")
+    owner.save(using="other")
+    session = UserSessionFactory.build(user=owner, expired=True)
+    session.save(using="other")
+    assert UserSession.objects.db_manager("other").cleanup() == (1, 0, True)
+    assert deleted_ids == [session.pk]
+    assert not UserSession.objects.using("other").exists()
+
+
+@pytest.mark.usefixtures("frozen")
+def test_a_receiver_that_fails_leaves_its_batch_whole(user):
+    rows = expired(user, 6)
+
+    def refuse(instance, **kwargs):
+        if instance.pk == rows[1].pk:  # in the last batch, which is the youngest
+            raise RuntimeError("no")
+
+    pre_delete.connect(refuse, sender=UserSession)
+    try:
+        with pytest.raises(RuntimeError):
+            UserSession.objects.cleanup(batch_size=3)
+    finally:
+        pre_delete.disconnect(refuse, sender=UserSession)
+    assert left() == set(rows[:3])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_changes_while_receivers_run_is_not_deleted():
+    """Its end is moved by another connection between the look at a batch and the delete."""
+    user = UserFactory()
+    rows = make(user, [timezone.now() - DAY - number * TICK for number in range(20)])
+    saved, changed = rows[3], threading.Event()
+
+    def save(**kwargs):
+        if changed.is_set():
+            return
+        changed.set()
+        in_other_connection(
+            lambda: UserSession.objects.filter(pk=saved.pk).update(expires_at=timezone.now() + DAY)
+        )
+
+    def in_other_connection(call):
+        def run():
+            with connection.cursor() as cursor:
+                quick = {
+                    "postgresql": "SET lock_timeout = '300ms'",
+                    "sqlite": "PRAGMA busy_timeout = 300",
+                }
+                cursor.execute(quick[connection.vendor])
+            try:
+                call()
+            except OperationalError:
+                refused.append(1)
+            finally:
+                connections.close_all()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join(30)
+
+    refused, gone = [], []
+
+    def receive(instance, **kwargs):
+        gone.append(instance.pk)
+
+    pre_delete.connect(save, sender=UserSession)
+    post_delete.connect(receive, sender=UserSession)
+    try:
+        cleaned = UserSession.objects.cleanup(batch_size=50)
+    finally:
+        pre_delete.disconnect(save, sender=UserSession)
+        post_delete.disconnect(receive, sender=UserSession)
+    # The rows were locked when the receivers ran, so the change had to wait: it came too late.
+    assert refused == [1]
+    assert cleaned == (20, 0, True)
+    assert len(gone) == 20
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor != 'postgresql'")
+def test_a_row_that_lives_on_when_its_lock_is_free_is_spared(deleted_ids):
+    user = UserFactory()
+    rows = make(user, [timezone.now() - DAY - number * TICK for number in range(20)])
+    locked = threading.Event()
+
+    def extend():
+        with transaction.atomic():
+            UserSession.objects.filter(pk=rows[3].pk).update(expires_at=timezone.now() + DAY)
+            locked.set()
+            time.sleep(0.5)
+        connections.close_all()
+
+    thread = threading.Thread(target=extend)
+    thread.start()
+    assert locked.wait(30)
+    assert UserSession.objects.cleanup(batch_size=50) == (19, 0, True)
+    thread.join(30)
+    assert [row.pk for row in left()] == [rows[3].pk]
+    assert rows[3].pk not in deleted_ids
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor != 'postgresql'")
+def test_a_locked_row_does_not_hold_a_run_past_its_time():
+    user = UserFactory()
+    rows = make(user, [timezone.now() - DAY - number * TICK for number in range(20)])
+    locked, release = threading.Event(), threading.Event()
+
+    def hold():
+        with transaction.atomic():
+            UserSession.objects.filter(pk=rows[3].pk).update(location="here")
+            locked.set()
+            release.wait(30)
+        connections.close_all()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert locked.wait(30)
+    start = time.monotonic()
+    try:
+        assert UserSession.objects.cleanup(batch_size=50, max_seconds=0.5) == (0, 0, False)
+    finally:
+        release.set()
+        thread.join(30)
+    assert time.monotonic() - start < 10
+
+
+# Against others
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("receivers", ["without receivers", "with receivers"])
+def test_a_writer_that_waits_up_to_5_seconds_is_never_refused(receivers, request):
+    """On SQLite, where all writers share one lock, this is what "database is locked" would break."""
+    if receivers == "with receivers":
+        request.getfixturevalue("deleted_ids")
+    user = UserFactory()
+    now = timezone.now()
+    make(user, [now - DAY - number * TICK for number in range(4000)])
+    errors, logins, done = [], [], threading.Event()
+
+    def write():
+        try:
+            with connection.cursor() as cursor:
+                if connection.vendor == "sqlite":
+                    cursor.execute("PRAGMA busy_timeout = 5000")
+            while not done.is_set() or not logins:
+                logins.append(UserSession.objects.start(user).pk)
+        except OperationalError as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=write) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert UserSession.objects.cleanup(batch_size=100) == (4000, 0, True)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(60)
+    assert errors == []
+    assert {row.pk for row in left()} == set(logins)
+
+
+def with_values(rows):
+    return {row.pop("id"): row for row in rows.values()}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_killed_at_50_random_moments_it_leaves_exactly_what_should_remain(request):
+    user = UserFactory()
+    now = timezone.now()
+    kept = [
+        *make(user, [now + DAY] * 50),
+        *revoked(user, [now - DAY] * 50, expires_at=now - TICK),
+    ]
+    gone = make(user, [now - DAY - number // 3 * TICK for number in range(3000)])
+    gone += revoked(user, [now - 2 * RETENTION] * 1000)
+    rows = UserSession.objects.filter(pk__in=[row.pk for row in kept])
+    before = with_values(rows)
+    connections.close_all()
+    result = subprocess.run(
+        [sys.executable, "-m", "tests.killed_cleanups", "50"],
+        env=os.environ
+        | {"DATABASE_URL": databases.url_of(connection), "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        cwd=request.config.rootpath,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    killed = json.loads(result.stdout)
+    assert killed == {"killed": 50, "amid deletes": 25}
+    there = UserSession.objects.count() - len(kept)
+    assert 0 < there < len(gone)
+    cleaned = UserSession.objects.cleanup()
+    assert cleaned.expired + cleaned.revoked == there
+    assert cleaned.is_complete
+    assert with_values(UserSession.objects) == before
+
+
+def test_the_counts_read_as_words():
+    assert repr(Cleaned(1, 2, False)) == "Cleaned(expired=1, revoked=2, is_complete=False)"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has no locks of rows")
+def test_a_lock_that_lasts_is_told_of(user, monkeypatch, caplog):
+    monkeypatch.setattr("sessions_ext.cleanup.REFUSALS_TOLD", 2)
+    UserSessionFactory.create_batch(3, user=user, expired=True)
+    locked, done = threading.Event(), threading.Event()
+
+    def hold():
+        try:
+            with transaction.atomic():
+                list(UserSession.objects.select_for_update())
+                locked.set()
+                done.wait(20)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    assert locked.wait(20)
+    try:
+        assert UserSession.objects.cleanup(max_seconds=0.9) == (0, 0, False)
+    finally:
+        done.set()
+        thread.join(20)
+    assert "cleanup waits for expired sessions" in caplog.text
+    assert UserSession.objects.cleanup() == (3, 0, True)
