@@ -1,68 +1,37 @@
 """Every statement the app runs. Each method that touches the database has an
 `a`-prefixed twin with the same signature that does the same off the event loop."""
 
-from collections.abc import Callable, Coroutine
-from datetime import datetime
-from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, connections, models, router, transaction
-from django.db.models import F, Q
+from django.db.models import F
+from django.db.models.functions import Coalesce
 from django.dispatch import Signal
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.module_loading import import_string
 
-from . import clients, signals
+from . import cleanup as cleaning
+from . import clients, hot, signals, verdicts
+from .cleanup import Cleaned
 from .conf import conf
 from .exceptions import SessionLimitReached
 from .reasons import RevokedReason
-from .sql import delete_giving_way, in_lock_order, update_returning
+from .rules import active, idle_before, limit_of, unended
+from .sql import in_lock_order, update_returning
+from .twins import alters_data, alters_rows, twin
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
     from .models import UserSession
 
-S = TypeVar("S")
-P = ParamSpec("P")
-R = TypeVar("R")
-M = TypeVar("M", bound=Callable[..., Any])
-
-
-def twin(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
-    """The async twin of a method, so that its logic is written once."""
-
-    @wraps(method)
-    async def call(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
-        return await sync_to_async(method)(self, *args, **kwargs)
-
-    call.__name__ = f"a{method.__name__}"
-    call.__doc__ = f"See {method.__name__}()."
-    return call  # type: ignore[return-value]
-
-
-def alters_data(method: M) -> M:
-    """A method that changes rows, so that no template calls it."""
-    method.alters_data = True  # type: ignore[attr-defined]
-    return method
-
-
-def alters_rows(method: M) -> M:
-    """A queryset method that changes its rows; not on the manager, where they are the table."""
-    method.queryset_only = True  # type: ignore[attr-defined]
-    return alters_data(method)
-
-
-class Cleaned(NamedTuple):
-    """How many rows cleanup() deleted, by how their sessions ended."""
-
-    expired: int = 0
-    revoked: int = 0
+CLOCK_SKEW = timedelta(days=1)  # more than two clocks of one site ever differ
 
 
 class UserSessionQuerySet(models.QuerySet["UserSession"]):
@@ -73,14 +42,26 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
     def active(self, at: datetime | None = None) -> Self:
         """Not revoked, not past `expires_at` and, where IDLE_TIMEOUT is set, seen within it."""
-        return self.filter(_unended(at or timezone.now()), is_revoked=False)
+        return self.filter(active(at or timezone.now()))
 
     def expired(self, at: datetime | None = None) -> Self:
         """Ended by time alone: neither active nor revoked."""
-        return self.filter(~_unended(at or timezone.now()), is_revoked=False)
+        at = at or timezone.now()
+        return self.filter(~unended(at, idle_before(at)), is_revoked=False)
 
     def revoked(self) -> Self:
         return self.filter(is_revoked=True)
+
+    def ended(self, at: datetime | None = None) -> Self:
+        """Revoked or expired, the latest end first."""
+        ended = self.filter(~active(at or timezone.now()))
+        return ended.order_by(Coalesce("revoked_at", "expires_at").desc(), "-id")
+
+    def signed_in_since(self, moment: datetime) -> Self:
+        """Those with `created_at` from then on. It reads the newer end of the primary key only:
+        an id tells when its row was made, which is never before its login."""
+        first = (moment - CLOCK_SKEW).timestamp()
+        return self.filter(pk__gte=UUID(int=int(first * 1000) << 80), created_at__gte=moment)
 
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
@@ -108,7 +89,18 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
             seen["expires_at"] = expires_at
         else:
             due = due.filter(last_activity_at__lte=now - conf.TOUCH_INTERVAL)
-        return in_lock_order(due).update(**seen)
+        if not expires_at:
+            return in_lock_order(due).update(**seen)
+        self._for_write = True
+        moved = update_returning(in_lock_order(due), "user_id", **seen)
+        verdicts.forget({user_id for (user_id,) in moved}, self.db)
+        return len(moved)
+
+    @alters_rows
+    def trust(self, is_trusted: bool = True) -> int:
+        """Vouch for the devices of the active rows, or not any more, and return how many rows
+        that were. Trust ends with the session."""
+        return len(self._trust(is_trusted))
 
     @alters_rows
     def link_refresh_token(self, token_id: UUID | None) -> int:
@@ -120,8 +112,20 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
             refreshed_at=timezone.now(),
         )
 
+    @alters_rows
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Django's own delete(); no verdict about these rows holds after it."""
+        self._for_write = True
+        active_ones = self.active().order_by().values_list("user_id", flat=True) if conf.CACHE else ()
+        users = set(active_ones)
+        with transaction.atomic(using=self.db, savepoint=False):
+            verdicts.forget(users, self.db)
+            return super().delete()
+
     arevoke = twin(revoke)
+    adelete = twin(delete)  # type: ignore[arg-type]
     atouch = twin(touch)
+    atrust = twin(trust)
     alink_refresh_token = twin(link_refresh_token)
 
     def _revoke(self, reason: str) -> list[tuple[UUID, Any]]:
@@ -133,6 +137,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
             rows, "id", "user_id", is_revoked=True, revoked_at=timezone.now(), revoked_reason=reason
         )
         if ended:
+            verdicts.forget({user_id for _, user_id in ended}, self.db)
             self._send_after_commit(
                 signals.session_revoked,
                 session_ids=[session_id for session_id, _ in ended],
@@ -141,21 +146,11 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
             )
         return ended
 
-    def _delete_before(self, column: str, cutoff: datetime, batch_size: int) -> int:
-        """Delete the rows with `column` before `cutoff`, walking its index upwards. Each batch
-        starts at the mark where the last one ended, so that it does not read the index
-        entries of the rows just deleted again; the last one has no such mark, so that it
-        finds what came in behind it."""
-        deleted, low = 0, None
-        rows = self.filter(**{f"{column}__lt": cutoff})
-        while True:
-            ahead = rows.filter(**{f"{column}__gte": low}) if low else rows
-            high = ahead.order_by(column).values_list(column, flat=True)[batch_size - 1 : batch_size].first()
-            batch = ahead.filter(**{f"{column}__lte": high}) if high else rows
-            deleted += delete_giving_way(batch)
-            if not high:
-                return deleted
-            low = high
+    def _trust(self, is_trusted: bool) -> list[tuple[UUID, Any]]:
+        self._for_write = True
+        changed = update_returning(in_lock_order(self.active()), "id", "user_id", is_trusted=is_trusted)
+        verdicts.forget({user_id for _, user_id in changed}, self.db)
+        return changed
 
     def _send_after_commit(self, signal: Signal, **kwargs: Any) -> None:
         transaction.on_commit(partial(signal.send_robust, self.model, **kwargs), using=self.db)
@@ -211,7 +206,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
             **({"id": id} if id else {}),
         )
         self.model._meta.get_field("user").set_cached_value(session, user)
-        limit = _limit_of(user)
+        limit = limit_of(user)
         rows = self._primary()
         try:
             with transaction.atomic(using=rows.db):
@@ -242,19 +237,32 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         except SessionLimitReached:
             return None
 
-    def verify(self, user_id: Any, session_id: Any) -> "UserSession | None":
+    def verify(self, user_id: Any, session_id: Any, recall: bool = False) -> "UserSession | None":
         """The active session of that user by that id, with its user joined; or None, for
-        whatever else is passed. One query, on the database that revokes are written to."""
+        whatever else is passed. One query, on the database that revokes are written to; none
+        with `recall` where the CACHE has a verdict that still holds."""
+        using, version = self._db or router.db_for_write(self.model), None
+        if recall and conf.CACHE:
+            session, version = verdicts.recall(self.model, using, user_id, session_id)
+            if session and session.is_active:
+                return session
         try:
-            return self._primary().active().select_related("user").get(user_id=user_id, pk=session_id)
-        except (self.model.DoesNotExist, ValidationError, ValueError, TypeError, OverflowError, DataError):
+            if type(self) is UserSessionManager:
+                session = hot.verify(using, user_id, session_id)
+            else:  # a project's own manager may say which rows there are
+                found = self._primary().active().filter(user_id=user_id, pk=session_id)
+                session = found.select_related("user").first()
+        except (ValidationError, ValueError, TypeError, OverflowError, DataError):
             return None
+        if session and version:
+            verdicts.keep(session, version)
+        return session
 
     @alters_data
     def enforce_limit(self, user: "AbstractBaseUser") -> list[UUID]:
         """Revoke what a user has beyond MAX_SESSIONS, by ON_LIMIT, and return the ids.
         Raises SessionLimitReached instead where ON_LIMIT is "deny"."""
-        limit = _limit_of(user)
+        limit = limit_of(user)
         if limit is None:
             return []
         rows = self._primary()
@@ -266,18 +274,40 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
             return self._evict(user, limit)
 
     @alters_data
-    def cleanup(self, before: datetime | None = None, batch_size: int = 5000) -> Cleaned:
-        """Delete the rows that expired before `before` (default now) unrevoked, and those
-        revoked longer ago than REVOKED_RETENTION, in short transactions of `batch_size` rows."""
-        if batch_size < 1:
-            raise ValueError("batch_size must be 1 or more.")
-        now = timezone.now()
+    def cleanup(
+        self,
+        before: datetime | None = None,
+        *,
+        retention: timedelta | float | None = None,
+        batch_size: int = 5000,
+        sleep: float = 0,
+        max_rows: int | None = None,
+        max_seconds: float | None = None,
+        include_active: bool = False,
+        progress: Callable[[Cleaned], object] | None = None,
+        should_stop: Callable[[], object] | None = None,
+    ) -> Cleaned:
+        """Delete the rows that expired before `before` (default now) unrevoked, and those revoked
+        longer ago than `retention` (default REVOKED_RETENTION), in short transactions of `batch_size`
+        rows, `sleep` seconds apart. Stops after `max_rows` rows, after `max_seconds` seconds, or when
+        `should_stop()` is true; `progress(cleaned)` is called after each batch. Sends sessions_cleaned.
+        Raises ValueError for a `before` in the future, unless `include_active` says it is meant."""
         rows = self._primary()
-        before = min(before or now, now)  # what has not expired yet is somebody's login
-        return Cleaned(
-            expired=rows.filter(is_revoked=False)._delete_before("expires_at", before, batch_size),
-            revoked=rows.revoked()._delete_before("revoked_at", now - conf.REVOKED_RETENTION, batch_size),
-        )
+        ended = cleaning.ended_rows(rows, before, retention, include_active)
+        walk = cleaning.Walk(batch_size, sleep, max_rows, max_seconds, progress, should_stop)
+        cleaned = walk.run(ended)
+        rows._send_after_commit(signals.sessions_cleaned, **cleaned._asdict())
+        return cleaned
+
+    def preview_cleanup(
+        self,
+        before: datetime | None = None,
+        *,
+        retention: timedelta | float | None = None,
+        include_active: bool = False,
+    ) -> cleaning.Preview:
+        """What cleanup() would delete now, counted exactly, by reason and age. Two queries."""
+        return cleaning.preview(*cleaning.ended_rows(self._primary(), before, retention, include_active))
 
     aby_refresh_token = twin(by_refresh_token)
     astart = twin(start)
@@ -285,6 +315,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
     averify = twin(verify)
     aenforce_limit = twin(enforce_limit)
     acleanup = twin(cleanup)
+    apreview_cleanup = twin(preview_cleanup)
 
     def _primary(self) -> UserSessionQuerySet:
         # Never a replica: one that lags would go on accepting a revoked session.
@@ -324,17 +355,3 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
                 session_ids=session_ids,
             )
         return session_ids
-
-
-def _unended(at: datetime) -> Q:
-    within = Q(expires_at__gt=at)
-    return within & Q(last_activity_at__gt=at - conf.IDLE_TIMEOUT) if conf.IDLE_TIMEOUT else within
-
-
-def _limit_of(user: "AbstractBaseUser") -> int | None:
-    limit = conf.MAX_SESSIONS
-    if isinstance(limit, str):
-        limit = import_string(limit)(user)
-    if limit is not None and type(limit) is not int:
-        raise ImproperlyConfigured(f"MAX_SESSIONS returned {type(limit).__name__}, not an int or None.")
-    return None if limit is None else max(limit, 0)

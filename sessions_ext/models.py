@@ -4,18 +4,20 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import models
+from django.db import models, router
 from django.db.models import F, Q, Value
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from . import clients, signals
+from . import clients, hot, signals, verdicts
 from .clients import logger
 from .conf import conf
-from .managers import UserSessionManager, UserSessionQuerySet, alters_data, twin
+from .managers import UserSessionManager, UserSessionQuerySet
+from .observers import Sighting, observe
 from .reasons import EndedBy, RevokedReason, ended_by
 from .sql import AppendMissing, update_returning
+from .twins import alters_data, twin
 
 if sys.version_info >= (3, 14):
     from uuid import uuid7
@@ -65,6 +67,9 @@ class UserSession(models.Model):
 
     objects = UserSessionManager()
 
+    # Of a session that came from the CACHE, where the password is not.
+    _recalled_hashes: list[str] | None = None
+
     class Meta:
         verbose_name = _("user session")
         verbose_name_plural = _("user sessions")
@@ -94,6 +99,14 @@ class UserSession(models.Model):
     def __str__(self) -> str:
         return f"{self.device_info or _('Unknown device')}, {self.created_at:%Y-%m-%d %H:%M}"
 
+    @alters_data
+    def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
+        """Django's own delete(); no verdict about this row holds after it."""
+        alias = using or self._row.db
+        deleted = super().delete(using, keep_parents)
+        verdicts.forget({self.user_id}, alias)
+        return deleted
+
     @property
     def is_active(self) -> bool:
         """What the queryset's active() says of this row as it was loaded."""
@@ -111,14 +124,19 @@ class UserSession(models.Model):
         """Record activity from where `request` comes from, once per TOUCH_INTERVAL at most,
         and move the end to `expires_at` if that is given: one statement, or none. Returns
         whether there was one and the session is active. Sends session_client_changed when
-        the address is new."""
+        the address is new, and shows the OBSERVERS what it sees."""
         if not (self.is_touch_due or expires_at):
             return False
         ip_address = clients.client_ip(request)
-        if not self._row.touch(ip_address, expires_at):
+        if expires_at:
+            is_touched = bool(self._row.touch(ip_address, expires_at))
+        else:
+            is_touched = hot.touch(self._row.db, self, ip_address)
+        verdicts.drop(self)
+        if not is_touched:
             return False
+        previous, previous_at = self.last_ip_address, self.last_activity_at
         self.last_activity_at, self.expires_at = timezone.now(), expires_at or self.expires_at
-        previous = self.last_ip_address
         if ip_address and ip_address != previous:
             self.last_ip_address = ip_address
             self._row._send_after_commit(
@@ -128,6 +146,9 @@ class UserSession(models.Model):
                 previous_ip_address=previous,
                 ip_address=ip_address,
             )
+        if request:
+            sighting = Sighting(request, self.last_activity_at, ip_address, previous_at, previous)
+            observe(self, sighting)
         return True
 
     @property
@@ -163,6 +184,7 @@ class UserSession(models.Model):
             self._row.revoke(RevokedReason.SUSPICIOUS)
         return count
 
+    adelete = twin(delete)  # type: ignore[arg-type]
     atouch = twin(touch)
     arecord_provider_access = twin(record_provider_access)
     aflag_suspicious = twin(flag_suspicious)
@@ -170,7 +192,8 @@ class UserSession(models.Model):
     @property
     def _row(self) -> UserSessionQuerySet:
         # With the owner: on a table that is distributed by user this is one shard.
-        rows: UserSessionQuerySet = UserSession.objects.using(self._state.db)
+        # And where it is written, though it may have been read from a replica.
+        rows: UserSessionQuerySet = UserSession.objects.using(router.db_for_write(UserSession, instance=self))
         return rows.for_user(self.user_id).filter(pk=self.pk)
 
     def _update(self, **values: Any) -> None:
@@ -180,3 +203,4 @@ class UserSession(models.Model):
             raise UserSession.DoesNotExist("The session was deleted.")
         for name, value in zip(values, rows[0], strict=True):
             setattr(self, name, value)
+        verdicts.forget({self.user_id}, self._row.db)

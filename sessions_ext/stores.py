@@ -10,18 +10,21 @@ from typing import Any, cast
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib import auth
-from django.contrib.auth.backends import ModelBackend
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
-from django.db import models, transaction
+from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from .conf import conf
+from .hot import LoadsByStatement
 from .models import RevokedReason, UserSession
+from .users import auth_hashes, user_of
 
 # Where the id of the row stands in the session data.
 ID_KEY = "_sessions_ext"
+# When the person last proved who they are, in seconds since 1970.
+AUTHENTICATED_KEY = "_sessions_ext_authenticated"
 
 # The store of the request at hand, for code that is not given the request.
 current_store: ContextVar["VerifiedStore | None"] = ContextVar("sessions_ext_store", default=None)
@@ -39,7 +42,22 @@ def verified(store: Any, request: HttpRequest) -> "VerifiedStore":
 
 @cache
 def _verified_class(engine_store: Any) -> type["VerifiedStore"]:
-    return type("SessionStore", (VerifiedStore, engine_store), {"__module__": engine_store.__module__})
+    bases: tuple[Any, ...] = (VerifiedStore, engine_store)
+    if _loads_as_django_does(engine_store):
+        bases = (VerifiedStore, LoadsByStatement, engine_store)
+    return type("SessionStore", bases, {"__module__": engine_store.__module__})
+
+
+def _loads_as_django_does(engine_store: Any) -> bool:
+    if not hasattr(engine_store, "_get_session_from_db"):
+        return False
+    from django.contrib.sessions.backends.db import SessionStore
+
+    # A project's own engine may keep sessions elsewhere.
+    return (
+        engine_store._get_session_from_db is vars(SessionStore)["_get_session_from_db"]
+        and engine_store.get_model_class() is SessionStore.get_model_class()
+    )
 
 
 class VerifiedStore(SessionBase):
@@ -68,12 +86,18 @@ class VerifiedStore(SessionBase):
 
     def verify(self) -> None:
         """Hold the loaded data against the table, and drop that of a login which ended."""
+        shown = getattr(self.request, "user_session", None)
+        self._verify()
+        if type(shown) is UserSession:  # of a token: the request stays that token's
+            self.request.user_session = shown  # type: ignore[attr-defined]
+
+    def _verify(self, recall: bool = True) -> None:
         data = self._session_cache
         if auth.SESSION_KEY not in data:
             data.pop(ID_KEY, None)  # vouches for nobody without a login
         elif ID_KEY not in data:
             self._adopt()
-        elif session := UserSession.objects.verify(data[auth.SESSION_KEY], data[ID_KEY]):
+        elif session := UserSession.objects.verify(data[auth.SESSION_KEY], data[ID_KEY], recall):
             self._authenticate(session)
         else:
             self._forget()
@@ -135,27 +159,16 @@ class VerifiedStore(SessionBase):
         return None if self._user is None else self._row
 
     def _authenticate(self, session: UserSession) -> None:
-        """Django's own rules for who is logged in (see django.contrib.auth.get_user), with
-        the user who came with the row."""
         self._row = session
-        backend_path = self._session_cache.get(auth.BACKEND_SESSION_KEY)
-        if backend_path not in settings.AUTHENTICATION_BACKENDS:
-            return
-        backend: Any = auth.load_backend(str(backend_path))
-        user: Any = session.user
-        reason = None
-        if not _takes_user_as_joined(backend):
-            user = backend.get_user(session.user_id)
-        elif not backend.user_can_authenticate(user):
-            reason = RevokedReason.USER_DISABLED
-        if user is None:
-            return
-        if reason is None and not self._auth_hash_holds(user):
-            reason = RevokedReason.PASSWORD_CHANGE
-        if reason:
-            self._end(session, reason)
-        else:
+        user, reason = user_of(session, self._session_cache.get(auth.BACKEND_SESSION_KEY))
+        if user is not None and not self._auth_hash_holds(session, user):
+            user, reason = None, RevokedReason.PASSWORD_CHANGE
+        if user is not None:
             self.carry(user, session)
+        elif session._recalled_hashes is not None:
+            self._verify(recall=False)  # the cache may be behind, the database is not
+        elif reason:
+            self._end(session, reason)
 
     def _adopt(self) -> None:
         """Start a row for a valid login from before the app was installed. Its id follows from
@@ -182,14 +195,15 @@ class VerifiedStore(SessionBase):
         if self._row is session:
             self[ID_KEY] = str(session.pk)
 
-    def _auth_hash_holds(self, user: Any) -> bool:
-        if not hasattr(user, "get_session_auth_hash"):
+    def _auth_hash_holds(self, session: UserSession, user: Any) -> bool:
+        hashes = auth_hashes(session, user)
+        current = next(hashes, None)
+        if current is None:
             return True
         carried = self._session_cache.get(auth.HASH_SESSION_KEY) or ""
-        current = user.get_session_auth_hash()
         if carried and constant_time_compare(carried, current):
             return True
-        fallbacks = user.get_session_auth_fallback_hash() if carried else ()
+        fallbacks = hashes if carried else ()
         if any(constant_time_compare(carried, fallback) for fallback in fallbacks):
             self.cycle_key()
             self[auth.HASH_SESSION_KEY] = current
@@ -212,12 +226,3 @@ def cookie_end(store: SessionBase) -> datetime | None:
         return None
     age = timedelta(seconds=min(max(store.get_expiry_age(), 1), conf.LIFETIME.total_seconds()))
     return timezone.now() + age
-
-
-def _takes_user_as_joined(backend: Any) -> bool:
-    # Another get_user, or a manager with a queryset of its own, may say who exists.
-    manager = type(auth.get_user_model()._default_manager)
-    return (
-        getattr(type(backend), "get_user", None) is ModelBackend.get_user
-        and manager.get_queryset is models.Manager.get_queryset
-    )

@@ -101,6 +101,36 @@ def test_an_unknown_refresh_token_finds_nothing(user, garbage):
     assert UserSession.objects.by_refresh_token(garbage) is None
 
 
+def test_the_ended_ones_come_with_the_latest_end_first(user, settings, later):
+    settings.SESSIONS_EXT = {"IDLE_TIMEOUT": 600}
+    now = timezone.now()
+    ago = [now - timedelta(hours=hours) for hours in range(5)]
+    active = UserSessionFactory(user=user)
+    revoked = UserSessionFactory(user=user, created_at=ago[4], revoked=True, revoked_at=ago[1])
+    expired = UserSessionFactory(user=user, created_at=ago[3], expires_at=ago[2])
+    both = UserSessionFactory(
+        user=user, created_at=ago[4], expires_at=ago[1], revoked=True, revoked_at=ago[3]
+    )
+    idle = UserSessionFactory(user=user, created_at=ago[2])
+    assert list(sessions(user).ended()) == [idle, revoked, expired, both]
+    assert active not in sessions(user).ended()
+
+
+# Trust
+
+
+def test_only_what_is_active_can_be_trusted(user, django_assert_num_queries):
+    active, stranger = UserSessionFactory(user=user), UserSessionFactory()
+    UserSessionFactory(user=user, revoked=True)
+    UserSessionFactory(user=user, expired=True)
+    with django_assert_num_queries(1):
+        assert sessions(user).trust() == 1
+    assert list(UserSession.objects.filter(is_trusted=True)) == [active]
+    assert sessions(stranger.user).trust() == 1
+    assert sessions(user).trust(False) == 1
+    assert list(UserSession.objects.filter(is_trusted=True)) == [stranger]
+
+
 # Start
 
 
@@ -569,7 +599,7 @@ def test_without_time_zones_the_rules_are_the_same(user, settings, later):
     later(1)
     assert UserSession.objects.verify(user.pk, session.pk) is None
     later(31 * 24 * 3600)
-    assert UserSession.objects.cleanup() == (1, 1)
+    assert UserSession.objects.cleanup() == (1, 1, True)
 
 
 @pytest.fixture

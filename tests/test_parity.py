@@ -61,6 +61,10 @@ CASES = [
     (UserSessionQuerySet, "revoke", lambda user: [""]),
     (UserSessionQuerySet, "touch", lambda user: []),
     (UserSessionQuerySet, "touch", lambda user: ["[2001:db8::1]:443"]),
+    (UserSessionQuerySet, "delete", lambda user: []),
+    (UserSession, "delete", lambda user: []),
+    (UserSessionQuerySet, "trust", lambda user: []),
+    (UserSessionQuerySet, "trust", lambda user: [False]),
     (UserSessionQuerySet, "link_refresh_token", lambda user: [TOKEN_2]),
     (UserSessionQuerySet, "link_refresh_token", lambda user: [None]),
     (UserSessionManager, "by_refresh_token", lambda user: [TOKEN]),
@@ -85,6 +89,8 @@ CASES = [
     (UserSessionManager, "cleanup", lambda user: []),
     (UserSessionManager, "cleanup", lambda user: {"before": NOW - 9 * HOUR, "batch_size": 1}),
     (UserSessionManager, "cleanup", lambda user: {"batch_size": 0}),
+    (UserSessionManager, "preview_cleanup", lambda user: []),
+    (UserSessionManager, "preview_cleanup", lambda user: {"before": NOW + HOUR}),
     (UserSession, "touch", lambda user: [request()]),
     (UserSession, "touch", lambda user: [None]),
     (UserSession, "record_provider_access", lambda user: ["github"]),
@@ -117,7 +123,7 @@ def test_what_changes_rows_is_not_on_the_manager(name):
 @pytest.mark.parametrize("name", LAZY)
 @pytest.mark.django_db
 def test_what_chains_runs_no_query_and_is_on_the_manager(name, user, django_assert_num_queries):
-    args = [user] if name == "for_user" else []
+    args = {"for_user": [user], "signed_in_since": [NOW]}.get(name, [])
     with django_assert_num_queries(0):
         assert isinstance(getattr(UserSession.objects.all(), name)(*args), UserSessionQuerySet)
         assert isinstance(getattr(UserSession.objects, name)(*args), models.QuerySet)

@@ -175,7 +175,7 @@ class Sessions(RuleBasedStateMachine):
         expired = [row for row in self.rows if not row.reason and row.expires_at < now]
         revoked = [row for row in self.rows if row.revoked_at and row.revoked_at < now - RETENTION]
         with override_settings(SESSIONS_EXT=configured()):
-            assert UserSession.objects.cleanup(batch_size=2) == (len(expired), len(revoked))
+            assert UserSession.objects.cleanup(batch_size=2) == (len(expired), len(revoked), True)
         self.rows = [row for row in self.rows if row not in expired + revoked]
 
     @invariant()

@@ -7,10 +7,15 @@ from django.conf import settings as django_settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import UserManager
+from django.contrib.sessions.backends.cached_db import SessionStore as CachedStore
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.contrib.sessions.models import Session
 from django.test import Client
+from django.utils import timezone
 
+from sessions_ext.hot import LoadsByStatement
 from sessions_ext.models import RevokedReason, UserSession
-from sessions_ext.stores import ID_KEY
+from sessions_ext.stores import ID_KEY, verified
 from sessions_ext.testing import UserSessionFactory, log_in
 
 pytestmark = pytest.mark.django_db
@@ -326,3 +331,43 @@ def test_a_payload_that_vanished_under_a_live_login_is_still_djangos_error(clien
 def test_a_payload_that_vanished_under_a_guest_is_still_djangos_error(client, db):
     client.get("/put/?key=cart&value=1")
     assert client.get("/put-after-loss/").status_code == 400
+
+
+# The load of Django's own session
+
+
+class StoreOfItsOwn(DatabaseStore):
+    """Keeps its sessions where Django would not look."""
+
+    def _get_session_from_db(self):
+        return None
+
+
+class StoreOfAnotherModel(DatabaseStore):
+    @classmethod
+    def get_model_class(cls):
+        return UserSession
+
+
+@pytest.mark.parametrize(
+    ("store", "is_djangos"),
+    [(DatabaseStore, True), (CachedStore, True), (StoreOfItsOwn, False), (StoreOfAnotherModel, False)],
+)
+def test_only_a_load_that_is_djangos_own_is_made_faster(store, is_djangos, rf):
+    assert isinstance(verified(store("some key"), rf.get("/")), LoadsByStatement) is is_djangos
+
+
+def test_an_engine_of_the_projects_own_is_asked(rf, client, user):
+    log_in(client, user)
+    store = verified(StoreOfItsOwn(client.session.session_key), rf.get("/"))
+    assert store.load() == {}
+
+
+def test_a_session_that_expired_or_never_was_is_not_loaded(rf, client, user):
+    log_in(client, user)
+    key = client.session.session_key
+    Session.objects.update(expire_date=timezone.now())
+    for each in (key, "never" * 6):
+        store = verified(DatabaseStore(each), rf.get("/"))
+        assert store.load() == {}
+        assert store.session_key is None

@@ -9,9 +9,21 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-MODULES = ["managers", "models", "stores", "middleware", "receivers", "security", "admin", "testing"]
+MODULES = [
+    "managers",
+    "models",
+    "stores",
+    "middleware",
+    "receivers",
+    "security",
+    "admin",
+    "testing",
+    "views",
+    "new_device",
+]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("model", ["uuid", "text"])
 def test_the_suite_passes_with_another_user_model(model, request):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:cov"]

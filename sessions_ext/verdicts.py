@@ -1,0 +1,157 @@
+"""What the CACHE knows of verified sessions: for VERDICT_TTL they are not asked of the database.
+
+A verdict names the version of its user, which is a random text beside it in the cache. Whatever ends a
+session or changes its user makes a new version, after the commit, and so ends every verdict
+that was filled before, or is filled late by somebody who read the old row. A version that was
+evicted ends them as well; a cache that cannot be reached is asked nothing.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.core.cache import BaseCache, caches
+from django.db import connections, transaction
+
+from .clients import logger
+from .conf import conf
+
+if TYPE_CHECKING:
+    from .models import UserSession
+
+T = TypeVar("T")
+
+# Read from the table when they are needed: the cache is no place for them, or they change.
+LEFT_OUT = {"password", "refresh_token_id", "previous_refresh_token_id", "refreshed_at"}
+CLOSED = "closed"
+MARGIN = 60  # seconds that a version outlives every verdict that names it
+CHUNK = 1000
+
+
+def recall(model: Any, using: str, user_id: Any, session_id: Any) -> "tuple[UserSession | None, str | None]":
+    """The session, with its user joined, as it was verified within VERDICT_TTL, or None; and
+    the version to keep() a verdict under that is made from the database now."""
+    verdict_key, version_key = _verdict_key(using, user_id, session_id), _version_key(user_id)
+
+    def ask(cache: BaseCache) -> "tuple[UserSession | None, str | None]":
+        found = cache.get_many([verdict_key, version_key])
+        version = found.get(version_key)
+        if version == CLOSED:
+            return None, None
+        if version is None:
+            version = _new_version()
+            is_ours = cache.add(version_key, version, _version_ttl())
+            return None, version if is_ours else None
+        verdict = found.get(verdict_key)
+        if verdict is None or verdict["version"] != version:
+            return None, version
+        return _session(model, using, verdict), version
+
+    return _asking(ask) or (None, None)
+
+
+def keep(session: "UserSession", version: str) -> None:
+    """Recall this session, which the database has just given out, for VERDICT_TTL."""
+    using = session._state.db or ""
+    if connections[using].in_atomic_block:
+        return  # what was read may be older than the version, or never be committed
+    from .users import auth_hashes  # not at import: it needs the models of django.contrib.auth
+
+    verdict = {
+        "version": version,
+        "session": _values(session),
+        "user": _values(session.user),
+        "hashes": list(auth_hashes(session, session.user)),
+    }
+    key = _verdict_key(using, session.user_id, session.pk)
+    _asking(lambda cache: cache.set(key, verdict, conf.VERDICT_TTL.total_seconds()))
+
+
+def drop(session: "UserSession") -> None:
+    """Ask the database for this session the next time: something about it is new."""
+    key = _verdict_key(session._state.db or "", session.user_id, session.pk)
+    _asking(lambda cache: cache.delete(key))
+
+
+def forget(user_ids: Iterable[Any], using: str) -> None:
+    """End the verdicts about these users' sessions. Within a transaction nothing is filled from
+    now to its commit; and if the commit is never told of, until the version runs out."""
+    keys = [_version_key(user_id) for user_id in user_ids]
+    if not (conf.CACHE and keys):
+        return
+    if connections[using].in_atomic_block:
+        _write(keys, lambda: CLOSED)
+        transaction.on_commit(partial(_write, keys, _new_version), using=using)
+    else:
+        _write(keys, _new_version)
+
+
+def _write(keys: list[str], version: Callable[[], str]) -> None:
+    for start in range(0, len(keys), CHUNK):
+        versions = {key: version() for key in keys[start : start + CHUNK]}
+        if _asking(partial(_set_many, versions)) != []:
+            logger.error("the cache could not be told of a change: verdicts may hold for VERDICT_TTL")
+
+
+def _set_many(versions: dict[str, str], cache: BaseCache) -> list[Any]:
+    return cache.set_many(versions, _version_ttl())
+
+
+def _asking(ask: Callable[[BaseCache], T]) -> T | None:
+    """What the cache answers; None where there is none, or none that answers."""
+    if not conf.CACHE:
+        return None
+    try:
+        return ask(caches[conf.CACHE])
+    except Exception as error:
+        logger.warning("the cache %r is of no use: %s", conf.CACHE, type(error).__name__)
+        return None
+
+
+def _session(model: Any, using: str, verdict: dict[str, Any]) -> "UserSession":
+    user_field = model._meta.get_field("user")
+    session: UserSession = _instance(model, using, verdict["session"])
+    user = _instance(user_field.related_model, using, verdict["user"])
+    user._sessions_ext_recalled = {name: each for name, each in verdict["user"].items() if each.__hash__}
+    user_field.set_cached_value(session, user)
+    session._recalled_hashes = verdict["hashes"]
+    return session
+
+
+def _instance(model: Any, using: str, values: dict[str, Any]) -> Any:
+    names = [name for name in _names(model) if name in values]
+    return model.from_db(using, names, [values[name] for name in names])
+
+
+def _values(instance: Any) -> dict[str, Any]:
+    loaded = vars(instance)
+    return {name: loaded[name] for name in _names(type(instance)) if name in loaded}
+
+
+def _names(model: Any) -> list[str]:
+    return [field.attname for field in model._meta.concrete_fields if field.name not in LEFT_OUT]
+
+
+def _verdict_key(using: str, user_id: Any, session_id: Any) -> str:
+    return _key("verdict", using, user_id, session_id)
+
+
+def _version_key(user_id: Any) -> str:
+    # Of all databases: two aliases may be of one.
+    return _key("version", user_id)
+
+
+def _key(*parts: Any) -> str:
+    # Hashed, because a primary key may be any text. An id of another spelling is another key,
+    # under which nothing is ever kept.
+    return "sessions_ext." + hashlib.sha256(repr([*map(str, parts)]).encode()).hexdigest()
+
+
+def _new_version() -> str:
+    return secrets.token_urlsafe(12)
+
+
+def _version_ttl() -> float:
+    return conf.VERDICT_TTL.total_seconds() + MARGIN

@@ -1,0 +1,137 @@
+"""The statements made once are the ORM's, with other parameters."""
+
+import pickle
+
+import pytest
+from django.db import connection, router
+from django.test.utils import CaptureQueriesContext
+
+from sessions_ext import hot, managers
+from sessions_ext.models import UserSession
+from sessions_ext.testing import UserFactory, UserSessionFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def sql_of(call):
+    with CaptureQueriesContext(connection) as queries:
+        call()
+    (query,) = queries
+    return query["sql"]
+
+
+@pytest.mark.parametrize("idle", [None, 600])
+def test_verify_sends_what_the_orm_would(user, settings, later, idle):
+    later(0)
+    settings.SESSIONS_EXT = {"IDLE_TIMEOUT": idle}
+    session = UserSessionFactory(user=user)
+    rows = UserSession.objects.filter(user_id=user.pk, pk=session.pk)
+
+    def by_orm():
+        return rows.active().select_related("user").get()
+
+    made = sql_of(lambda: UserSession.objects.verify(user.pk, session.pk))
+    made, written = (sql.translate({ord("("): "", ord(")"): ""}) for sql in (made, sql_of(by_orm)))
+    columns, _, conditions = made.partition(" WHERE ")
+    assert written.startswith(columns)
+    for condition in conditions.split(" AND "):
+        assert condition in written
+
+
+def test_the_sql_is_written_once(user, monkeypatch):
+    session = UserSessionFactory(user=user)
+    UserSession.objects.verify(user.pk, session.pk)
+    monkeypatch.setattr(hot.VERIFY, "build", None)
+    assert UserSession.objects.verify(str(user.pk), str(session.pk)) == session
+    assert UserSession.objects.verify(user.pk, UserSessionFactory().pk) is None
+
+
+def test_what_is_found_is_what_the_orm_finds(user):
+    session = UserSessionFactory(user=user, ip_address="2001:db8::1", providers_accessed=["mail"])
+    found = UserSession.objects.verify(user.pk, session.pk)
+    expected = UserSession.objects.select_related("user").get(pk=session.pk)
+    for one, other in ((found, expected), (found.user, expected.user)):
+        assert type(one) is type(other)
+        assert one._state.db == other._state.db
+        assert not one._state.adding
+        for field in one._meta.concrete_fields:
+            value = getattr(one, field.attname)
+            assert value == getattr(other, field.attname), field.name
+            assert type(value) is type(getattr(other, field.attname)), field.name
+
+
+def test_the_user_costs_no_query_and_can_be_pickled_and_saved(user, django_assert_num_queries):
+    session = UserSessionFactory(user=user)
+    found = UserSession.objects.verify(user.pk, session.pk)
+    with django_assert_num_queries(0):
+        assert pickle.loads(pickle.dumps(found.user)) == found.user
+        assert pickle.loads(pickle.dumps(found)).user == user
+    found.user.last_name = "Lovelace"
+    found.user.save()
+    user.refresh_from_db()
+    assert user.last_name == "Lovelace"
+
+
+def test_a_manager_of_the_projects_own_is_asked(user):
+    class OnlyTrusted(managers.UserSessionManager):
+        def get_queryset(self):
+            return super().get_queryset().filter(is_trusted=True)
+
+    manager = OnlyTrusted()
+    manager.model = UserSession
+    session = UserSessionFactory(user=user)
+    trusted = UserSessionFactory(user=user, is_trusted=True)
+    assert manager.verify(user.pk, session.pk) is None
+    assert manager.verify(user.pk, trusted.pk) == trusted
+
+
+def test_each_database_has_its_own(user, monkeypatch, settings):
+    class Primary:
+        def db_for_write(self, model, **hints):
+            asked.append(model)
+            return "default"
+
+        def db_for_read(self, model, **hints):
+            raise AssertionError("a replica may lag")
+
+    asked = []
+    session = UserSessionFactory(user=user)
+    monkeypatch.setattr(router, "routers", [Primary()])
+    assert UserSession.objects.verify(user.pk, session.pk) == session
+    assert asked == [UserSession]
+
+
+@pytest.mark.parametrize("idle", [None, 600])
+@pytest.mark.parametrize("address", [None, "2001:db8::1", "198.51.100.7"])
+def test_touching_one_row_does_what_touching_rows_does(user, settings, later, rf, idle, address):
+    later(0)
+    settings.SESSIONS_EXT = {"IDLE_TIMEOUT": idle}
+    one, other = UserSessionFactory(user=user), UserSessionFactory(user=user)
+    bystander = UserSessionFactory(user=user)
+    later(60)
+    rows = UserSession.objects.filter(pk=other.pk)
+    assert one.touch(rf.get("/", REMOTE_ADDR=address or "unix:"))
+    assert rows.touch(address) == 1
+    before = UserSession.objects.get(pk=bystander.pk)
+    assert before.last_activity_at == bystander.last_activity_at
+    for row in (one, other):
+        row.refresh_from_db()
+    assert (one.last_activity_at, one.last_ip_address) == (other.last_activity_at, other.last_ip_address)
+    assert not UserSession.objects.get(pk=one.pk).touch(rf.get("/"))
+
+
+@pytest.mark.parametrize("ended", [{"revoked": True}, {"expired": True}])
+def test_touching_an_ended_row_changes_nothing(user, later, rf, ended):
+    later(0)
+    session = UserSessionFactory(user=user, **ended)
+    later(60)
+    assert not session.touch(rf.get("/"))
+    assert UserSession.objects.get().last_activity_at == session.last_activity_at
+
+
+def test_a_user_of_another_session_touches_nothing(user, later, rf):
+    later(0)
+    session = UserSessionFactory(user=user)
+    session.user = UserFactory()
+    later(60)
+    assert not session.touch(rf.get("/"))
