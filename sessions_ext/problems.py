@@ -1,0 +1,138 @@
+"""Errors as RFC 9457 problem details, for the routers of the API."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy
+
+from .tokens import bearer_token
+
+PROBLEM_TYPE = "application/problem+json"
+PROBLEMS = {
+    "malformed_request": (400, gettext_lazy("The body is not JSON.")),
+    "invalid_credentials": (401, gettext_lazy("No active account has these credentials.")),
+    "invalid_refresh_token": (401, gettext_lazy("The session has ended, or never was. Sign in again.")),
+    "not_authenticated": (401, gettext_lazy("Sign in, or refresh the access token.")),
+    "csrf_failed": (403, gettext_lazy("A call by cookie needs the CSRF token in X-CSRFToken.")),
+    "login_denied": (403, gettext_lazy("This account may not sign in here.")),
+    "permission_denied": (403, gettext_lazy("This needs a permission that you do not have.")),
+    "session_limit_reached": (403, gettext_lazy("Sign out on another device first.")),
+    "not_found": (404, gettext_lazy("There is no such session.")),
+    "body_too_large": (413, gettext_lazy("The body is too large.")),
+    "invalid_request": (422, gettext_lazy("The request is not as described.")),
+    "throttled": (429, gettext_lazy("Too many requests. Try again later.")),
+}
+# Those that ninja itself answers with, before or around an operation.
+BY_STATUS = {
+    400: "malformed_request",
+    401: "not_authenticated",
+    403: "csrf_failed",
+    404: "not_found",
+    422: "invalid_request",
+    429: "throttled",
+}
+
+
+class Problem(Exception):  # noqa: N818
+    """Ends an operation with one of the PROBLEMS."""
+
+
+def details(code: str) -> dict[str, Any]:
+    """An error as RFC 9457 problem details, with a stable `code` beside the standard members."""
+    status, detail = PROBLEMS[code]
+    title = HTTPStatus(status).phrase
+    return {"type": "about:blank", "title": title, "status": status, "detail": str(detail), "code": code}
+
+
+def answer_problems(view: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(view)
+    def call(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return view(request, *args, **kwargs)
+        except Problem as error:
+            return _answer(str(error))
+
+    return call
+
+
+def finish_answers(run: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Make problem details of ninja's own errors, whatever exception handlers the project's API
+    has; say how to authenticate; and let no cache keep an answer."""
+
+    @wraps(run)
+    def call(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            if request.method in ("POST", "PATCH"):
+                request.body  # noqa: B018  else ninja answers with an error of the server
+            response = run(request, *args, **kwargs)
+        except RequestDataTooBig:
+            response = _answer("body_too_large")
+        code = BY_STATUS.get(response.status_code)
+        if code and response["Content-Type"] != PROBLEM_TYPE:
+            more = {"errors": _validation_errors(response)} if code == "invalid_request" else {}
+            response.content = json.dumps(details(code) | more).encode()
+            response["Content-Type"] = PROBLEM_TYPE
+        if response.status_code == 401:
+            is_wrong = bearer_token(request) is not None
+            response["WWW-Authenticate"] = 'Bearer error="invalid_token"' if is_wrong else "Bearer"
+        response["Cache-Control"] = "no-store"
+        return response
+
+    return call
+
+
+def _answer(code: str) -> HttpResponse:
+    problem = details(code)
+    return HttpResponse(json.dumps(problem), status=problem["status"], content_type=PROBLEM_TYPE)
+
+
+def _validation_errors(response: HttpResponse) -> list[Any]:
+    with suppress(ValueError, TypeError, KeyError):
+        errors = json.loads(response.content)["detail"]
+        return [{name: error[name] for name in ("loc", "msg", "type")} for error in errors]
+    return []
+
+
+MEMBERS = {
+    "type": {"type": "string", "format": "uri-reference"},
+    "title": {"type": "string"},
+    "status": {"type": "integer"},
+    "detail": {"type": "string"},
+    "code": {"type": "string"},
+}
+ERRORS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"loc": {"type": "array"}, "msg": {"type": "string"}, "type": {"type": "string"}},
+    },
+}
+HEADERS = {401: {"WWW-Authenticate": "string"}, 429: {"Retry-After": "integer"}}
+
+
+def described(*codes: str) -> dict[str, Any]:
+    """The OpenAPI description of the problems that an operation answers with."""
+    responses: dict[int, Any] = {}
+    for code in codes:
+        status = PROBLEMS[code][0]
+        more = {"errors": ERRORS} if code == "invalid_request" else {}
+        schema = {
+            "title": "Problem",
+            "type": "object",
+            "properties": MEMBERS | more,
+            "required": [*MEMBERS, *more],
+        }
+        content = {PROBLEM_TYPE: {"schema": schema, "examples": {}}}
+        response = responses.setdefault(
+            status, {"description": HTTPStatus(status).phrase, "content": content}
+        )
+        response["content"][PROBLEM_TYPE]["examples"][code] = {"value": details(code) | {n: [] for n in more}}
+        if status in HEADERS:
+            response["headers"] = {n: {"schema": {"type": kind}} for n, kind in HEADERS[status].items()}
+    return {"responses": responses}

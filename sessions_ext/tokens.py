@@ -1,0 +1,264 @@
+"""Access and refresh tokens (JWT, RFC 7519) for the session of a mobile app or an SPA. They name
+the row, which stays the only truth: nothing about a token is kept anywhere else."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from uuid import uuid4
+
+import jwt
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth.signals import user_logged_in
+from django.db import router, transaction
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+from django.utils.encoding import force_bytes
+from django.views.decorators.debug import sensitive_variables
+
+from .clients import client_ip, logger
+from .conf import conf
+from .models import RevokedReason, UserSession
+from .observers import Sighting, observe
+from .users import auth_hashes, user_of
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ACCESS, REFRESH = "access", "refresh"
+CLAIMS = ["sub", "sid", "jti", "iat", "exp", "type", "auth"]
+CARRIED = ("user", "auser", "user_session", "auser_session")
+# What PyJWT would decode leniently: the signature has one spelling, and nothing is read that
+# is too long to be ours.
+_SPELLING = re.compile(r"[\w-]{1,100}\.[\w-]{1,4000}\.[\w-]{42}[AEIMQUYcgkosw048]", re.ASCII)
+
+
+@dataclass(frozen=True)
+class TokenPair:
+    """The tokens of a session, and for how many seconds the access token is good."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    expires_in: int
+    session: UserSession
+
+
+@sensitive_variables()
+def login(request: HttpRequest, user: "AbstractBaseUser", backend: str | None = None) -> TokenPair:
+    """django.contrib.auth.login() for a client that keeps tokens instead of a cookie: starts a
+    session, makes the request that session's, and sends `user_logged_in`.
+
+    `user` comes from authenticate(), or `backend` names the dotted path of a configured one.
+    Raises SessionLimitReached where ON_LIMIT denies the login, ValueError for an unknown backend.
+    """
+    configured = settings.AUTHENTICATION_BACKENDS
+    only = configured[0] if len(configured) == 1 else ""
+    backend_path = backend or str(getattr(user, "backend", only))
+    if backend_path not in configured:
+        raise ValueError("Authenticate the user, or name one of the AUTHENTICATION_BACKENDS.")
+    before = {name: value for name, value in vars(request).items() if name in CARRIED}
+    try:
+        # A receiver that raises refuses the login, and then there is no session either.
+        with transaction.atomic(using=router.db_for_write(UserSession)):
+            session = UserSession.objects.start(user, request=request, refresh_token_id=uuid4())
+            carry(request, session)
+            user_logged_in.send(sender=user.__class__, request=request, user=user, user_session=session)
+    except BaseException:
+        for name in CARRIED:
+            vars(request).pop(name, None)
+        vars(request).update(before)
+        raise
+    return _mint(session, backend_path)
+
+
+@sensitive_variables()
+def verify(token: str) -> UserSession | None:
+    """The active session of an access token, with its user joined; None for whatever else is
+    passed. One query: a revoke, a new password or a disabled account bites at once."""
+    claims = _decode(token, ACCESS)
+    login = claims and _login(claims, recall=True)
+    return login[0] if login else None
+
+
+@sensitive_variables()
+def refresh(token: str, request: HttpRequest | None = None) -> TokenPair | None:
+    """The next pair for a refresh token, which this uses up; None for whatever else is passed.
+
+    A token that was used up before is a replay, and ends the session (RFC 9700, 4.14.2): unless
+    it is the one that the current token replaced within REFRESH_GRACE, when the current pair
+    is given out again. Does not raise for a replay, so that no transaction undoes that end.
+    """
+    claims = _decode(token, REFRESH)
+    login = claims and _login(claims)
+    if not claims or not login:
+        return None
+    session, backend_path = login
+    if claims["jti"] == str(session.refresh_token_id):
+        new_id = uuid4()
+        if session._row.filter(refresh_token_id=session.refresh_token_id).link_refresh_token(new_id):
+            session.refresh_token_id = new_id
+            session.touch(request)
+            return _mint(session, backend_path)
+        # Another request was first, or the session ended meanwhile.
+        login = _login(claims)
+        if not login:
+            return None
+        session, backend_path = login
+    if claims["jti"] == str(session.previous_refresh_token_id) and _is_within_grace(session):
+        return _mint(session, backend_path)
+    if session._row.revoke(RevokedReason.REFRESH_REUSE):
+        logger.warning("session %s of user %s ended: refresh token used twice", session.pk, session.user_id)
+        seen = session.last_activity_at, session.last_ip_address
+        observe(session, Sighting(request, timezone.now(), client_ip(request), *seen, is_replay=True))
+    return None
+
+
+async def alogin(request: HttpRequest, user: "AbstractBaseUser", backend: str | None = None) -> TokenPair:
+    """See login()."""
+    return await sync_to_async(login)(request, user, backend)
+
+
+@sensitive_variables()
+async def averify(token: str) -> UserSession | None:
+    """See verify()."""
+    return await sync_to_async(_hiding(verify, token))()
+
+
+@sensitive_variables()
+async def arefresh(token: str, request: HttpRequest | None = None) -> TokenPair | None:
+    """See refresh()."""
+    return await sync_to_async(_hiding(refresh, token, request))()
+
+
+def _hiding(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Callable[[], R]:
+    """The call without arguments, so that no frame on the way to a thread shows a token."""
+
+    @sensitive_variables()
+    def call() -> R:
+        return function(*args, **kwargs)
+
+    return call
+
+
+def bearer_token(request: HttpRequest) -> str | None:
+    """What the Authorization header presents (RFC 6750); None where it presents no bearer token."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def carry(request: Any, session: UserSession) -> None:
+    """Make a request that of a verified session and its user."""
+    request.user, request.auser = session.user, partial(_later, session.user)
+    request.user_session, request.auser_session = session, partial(_later, session)
+
+
+async def _later(value: Any) -> Any:
+    return value
+
+
+def _is_within_grace(session: UserSession) -> bool:
+    if not (conf.REFRESH_GRACE and session.refresh_token_id and session.refreshed_at):
+        return False
+    return timezone.now() < session.refreshed_at + conf.REFRESH_GRACE
+
+
+def _login(claims: dict[str, Any], recall: bool = False) -> tuple[UserSession, str] | None:
+    """The active session that the claims name and the path of the backend of its login, if
+    its user may be logged in by them."""
+    session = UserSession.objects.verify(claims["sub"], claims["sid"], recall)
+    if session is None:
+        return None
+    backends = {_digest(path): path for path in settings.AUTHENTICATION_BACKENDS}
+    backend, _, auth_hash = claims["auth"].partition(".")
+    if backend not in backends:
+        return None
+    user, reason = user_of(session, backends[backend])
+    if user is not None and not _holds(auth_hash, session, user):
+        user, reason = None, RevokedReason.PASSWORD_CHANGE
+    if user is None:
+        if session._recalled_hashes is not None:
+            return _login(claims)  # the cache may be behind, the database is not
+        if reason:
+            session._row.revoke(reason)
+        return None
+    session._meta.get_field("user").set_cached_value(session, user)
+    return session, backends[backend]
+
+
+def _holds(digest: str, session: UserSession, user: Any) -> bool:
+    hashes = auth_hashes(session, user)
+    known = chain([next(hashes, "")], hashes)
+    return any(constant_time_compare(digest, _digest(each)) for each in known)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _mint(session: UserSession, backend_path: str) -> TokenPair:
+    now = timezone.now()
+    issued = _seconds(now)
+    ends = _seconds(session.expires_at)
+    expires = min(_seconds(now + conf.ACCESS_TOKEN_LIFETIME), ends)
+    claims = {
+        "sub": session._meta.get_field("user").value_to_string(session),
+        "sid": str(session.pk),
+        "iat": issued,
+        "auth": f"{_digest(backend_path)}.{_digest(next(auth_hashes(session, session.user), ''))}",
+    }
+    access = _encode(claims, type=ACCESS, jti=str(uuid4()), exp=expires)
+    refresh = _encode(claims, type=REFRESH, jti=str(session.refresh_token_id), exp=ends)
+    return TokenPair(access, refresh, expires - issued, session)
+
+
+def _seconds(at: datetime) -> int:
+    return int(at.timestamp())
+
+
+def _encode(claims: dict[str, Any], **more: Any) -> str:
+    return jwt.encode(claims | more, next(_keys()), algorithm="HS256")
+
+
+def _decode(token: Any, type: str) -> dict[str, Any] | None:
+    """The claims of a token of that type which we signed and which has not expired."""
+    if not isinstance(token, str) or not _SPELLING.fullmatch(token):
+        return None
+    for key in _keys():
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=["HS256"],
+                # The clock of the server that issued it may be a moment ahead.
+                options={"require": CLAIMS, "verify_iat": False},
+            )
+        except jwt.InvalidSignatureError:
+            continue
+        except jwt.InvalidTokenError:
+            return None
+        return claims if claims["type"] == type and _are_of_their_kinds(claims) else None
+    return None
+
+
+def _are_of_their_kinds(claims: dict[str, Any]) -> bool:
+    texts = [claims[name] for name in ("sub", "sid", "jti", "auth")]
+    return (
+        all(isinstance(text, str) for text in texts)
+        and claims["auth"].isascii()
+        and all(type(claims[name]) is int for name in ("iat", "exp"))
+    )
+
+
+def _keys() -> Iterator[bytes]:
+    # Derived, so that a token which another library signed with the same key is not one of ours.
+    for key in (conf.SIGNING_KEY or settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
+        yield hashlib.sha256(b"sessions_ext.tokens" + force_bytes(key)).digest()

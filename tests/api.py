@@ -1,0 +1,58 @@
+"""The API as a project mounts it, with operations of the project's own beside it."""
+
+from django.contrib.auth import login as cookie_login
+from django.http import HttpResponse
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+
+from sessions_ext.api import BearerAuth, CookieAuth, router, session_auth, staff_router
+
+api = NinjaAPI(urls_namespace="api")
+api.add_router("", router)
+api.add_router("", staff_router)
+
+AUTH = {
+    "both": session_auth,
+    "reversed": [CookieAuth(), BearerAuth()],
+    "bearer": BearerAuth(),
+    "cookie": CookieAuth(),
+}
+
+
+def named(request):
+    return {"user": request.user.get_username(), "session": str(request.user_session.pk)}
+
+
+async def anamed(request):
+    user, session = await request.auser(), await request.auser_session()
+    return {"user": user.get_username(), "session": str(session.pk)}
+
+
+for path, auth in AUTH.items():
+    api.api_operation(["GET", "POST"], f"/{path}", auth=auth, operation_id=path)(named)
+    api.api_operation(["GET", "POST"], f"/a{path}", auth=auth, operation_id=f"a{path}")(anamed)
+
+
+@api.post("/cookie-for-bearer", auth=BearerAuth())
+def cookie_for_bearer(request):
+    cookie_login(request, request.user, "django.contrib.auth.backends.ModelBackend")
+    return named(request)
+
+
+@api.get("/basket", auth=session_auth)
+def basket(request):
+    """Reads the data of the cookie's session, whoever asks."""
+    request.session.get("basket")
+    return named(request)
+
+
+# A project whose API answers errors in its own way.
+handled = NinjaAPI(urls_namespace="handled")
+handled.add_router("", router)
+handled.add_router("", staff_router)
+
+
+@handled.exception_handler(HttpError)
+@handled.exception_handler(ValidationError)
+def answer_in_html(request, error):
+    return HttpResponse("<h1>No.</h1>", status=getattr(error, "status_code", 422))
