@@ -8,28 +8,43 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.db import connections, router
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.http import HttpRequest
+from django.utils import timezone
 
+from . import verdicts
+from .conf import conf
 from .exceptions import SessionLimitReached
 from .models import RevokedReason, UserSession
-from .stores import ID_KEY, VerifiedStore, cookie_end, current_store
+from .new_device import is_new_device, send_mail_about
+from .signals import session_started
+from .stores import AUTHENTICATED_KEY, ID_KEY, VerifiedStore, cookie_end, current_store
 
 
 def connect() -> None:
     user_logged_in.connect(on_login, dispatch_uid="sessions_ext.login")
     user_logged_out.connect(on_logout, dispatch_uid="sessions_ext.logout")
+    session_started.connect(on_session_started, dispatch_uid="sessions_ext.started")
     for model in apps.get_models():
+        if issubclass(model, UserSession):
+            post_save.connect(on_session_saved, sender=model, dispatch_uid="sessions_ext.session_saved")
         if issubclass(model, auth.get_user_model()):  # its proxies send signals of their own
             pre_save.connect(before_user_saved, sender=model, dispatch_uid="sessions_ext.before")
             pre_delete.connect(before_user_deleted, sender=model, dispatch_uid="sessions_ext.deleted")
             post_save.connect(on_user_saved, sender=model, dispatch_uid="sessions_ext.saved")
 
 
-def on_login(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
+def on_login(
+    sender: Any,
+    request: HttpRequest | None,
+    user: Any,
+    user_session: UserSession | None = None,
+    **kwargs: Any,
+) -> None:
     """Start the row of a cookie login, or keep the row there is when it is the same user who
-    authenticates again in the same browser (with a new session key: ASVS 5.0, 7.2.4)."""
+    authenticates again in the same browser (with a new session key: ASVS 5.0, 7.2.4). A login
+    by tokens comes with its `user_session`."""
     store: Any = getattr(request, "session", None)
-    if request is None or not _carries(store, user):
-        return  # a login that no cookie carries, a token's say, has its row from elsewhere
+    if request is None or user_session or not _carries(store, user):
+        return
     is_verified = isinstance(store, VerifiedStore)
     current = store._row and store._row.pk if is_verified else store.get(ID_KEY)
     session = UserSession.objects.verify(user.pk, current) if current else None
@@ -44,6 +59,7 @@ def on_login(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any)
     if is_verified:
         store.carry(user, session)
     store[ID_KEY] = str(session.pk)
+    store[AUTHENTICATED_KEY] = int(timezone.now().timestamp())
 
 
 def _undo_login(request: HttpRequest, store: Any) -> None:
@@ -69,10 +85,29 @@ def on_logout(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any
         UserSession.objects.for_user(user).filter(pk=session.pk).revoke(RevokedReason.LOGOUT)
 
 
+def on_session_saved(sender: Any, instance: UserSession, created: bool, using: str, **kwargs: Any) -> None:
+    if not created:
+        verdicts.forget({instance.user_id}, using)
+
+
+def on_session_started(
+    sender: Any, session: UserSession, request: HttpRequest | None = None, **kwargs: Any
+) -> None:
+    """Tell the user of a sign-in from a new device."""
+    if conf.NEW_DEVICE_EMAIL and is_new_device(session):
+        send_mail_about(session, request)
+
+
 def before_user_saved(
     sender: Any, instance: Any, raw: bool, using: str, update_fields: Any = None, **kwargs: Any
 ) -> None:
-    """See whether this save changes the password: one query for a save that may."""
+    """See whether this save changes the password: one query for a save that may. Let a user who
+    came from the CACHE write what was changed, and not what the cache did not know to be old."""
+    if recalled := vars(instance).pop("_sessions_ext_recalled", None):
+        stored = sender._base_manager.using(using).filter(pk=instance.pk).values(*recalled).first() or {}
+        for name, value in stored.items():
+            if getattr(instance, name) == recalled[name]:
+                setattr(instance, name, value)
     if raw or instance._state.adding or not _saves("password", update_fields):
         return
     stored = sender._base_manager.using(using).filter(pk=instance.pk).values_list("password", flat=True)
@@ -83,14 +118,19 @@ def on_user_saved(
     sender: Any, instance: Any, created: bool, raw: bool, using: str, update_fields: Any = None, **kwargs: Any
 ) -> None:
     """End a user's sessions when the password is changed or the account disabled. The session
-    that makes the change is spared: whether it survives is for its auth hash to say."""
+    that makes the change is spared, though not its device's trust: whether it survives is for
+    its auth hash to say."""
     password_changes = vars(instance).pop("_sessions_ext_password_changes", False)
     sessions = UserSession.objects.for_user(instance).using(using)
-    if created or raw or using != router.db_for_write(UserSession):
+    if created:
+        return
+    verdicts.forget({instance.pk}, using)
+    if raw or using != router.db_for_write(UserSession):
         return
     if password_changes:
         store = current_store.get()
         if store and store._row:
+            sessions.filter(pk=store._row.pk).trust(False)
             sessions = sessions.exclude(pk=store._row.pk)
         sessions.revoke(RevokedReason.PASSWORD_CHANGE)
     elif _saves("is_active", update_fields) and not instance.is_active and not _may_log_in(instance):
@@ -100,6 +140,7 @@ def on_user_saved(
 def before_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
     """Lock the rows that are about to go in the order in which a revoke locks them, or the
     two may deadlock on PostgreSQL. Django deletes within a transaction."""
+    verdicts.forget({instance.pk}, using)
     if connections[using].features.has_select_for_update:
         rows = UserSession.objects.for_user(instance).using(using).order_by("pk").select_for_update()
         list(rows.values_list("pk"))

@@ -290,6 +290,17 @@ def test_changing_ones_password_ends_the_other_sessions(client, user, engine):
     assert elsewhere.revoked_reason == RevokedReason.PASSWORD_CHANGE
 
 
+def test_changing_ones_password_ends_the_trust_in_this_device_too(client, user):
+    here = log_in(client, user, is_trusted=True)
+    stranger = UserSessionFactory(is_trusted=True)
+    passwords = {"old_password": "password", "new_password1": "xK4!vnw2p", "new_password2": "xK4!vnw2p"}
+    client.post("/password/", passwords)
+    here.refresh_from_db()
+    stranger.refresh_from_db()
+    assert (here.is_active, here.is_trusted) == (True, False)
+    assert stranger.is_trusted
+
+
 def test_a_change_that_does_not_renew_the_auth_hash_ends_its_own_session_too(client, user):
     log_in(client, user)
     client.get("/set-password/")

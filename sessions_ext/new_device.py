@@ -1,0 +1,123 @@
+"""The e-mail that tells of a sign-in from a new device, with a link that ends it."""
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import django
+from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.core import mail, signing
+from django.core.exceptions import ValidationError
+from django.db.models import Q
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import NoReverseMatch, reverse
+
+from .clients import logger, network
+from .managers import UserSessionQuerySet
+from .models import RevokedReason, UserSession
+
+REMEMBERED = timedelta(days=90)
+LINK_LIFETIME = timedelta(days=7)
+SALT = "sessions_ext.not_me"
+# Whoever was there before one of these is no acquaintance.
+DISTRUSTED = (RevokedReason.NOT_ME, RevokedReason.SUSPICIOUS, RevokedReason.REFRESH_REUSE)
+
+
+def is_new_device(session: UserSession) -> bool:
+    """Whether none of the user's earlier sessions of the last 90 days, and no trusted one, was of
+    this device family and in this network. Never so for the user's very first. One or two queries."""
+    if session.pk.version == 5:
+        return False  # adopted from before the app was installed: nobody signed in
+    at = session.created_at
+    sessions: UserSessionQuerySet = UserSession.objects.using(session._state.db).for_user(session.user_id)
+    # Earlier ones only, so that of two at once from a new device one is told of.
+    earlier = sessions.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=session.pk))
+    seen_lately = Q(last_activity_at__gte=at - REMEMBERED) | Q(
+        pk__in=earlier.active().filter(is_trusted=True)
+    )
+    familiar = earlier.filter(seen_lately, device_info=session.device_info)
+    addresses = familiar.exclude(revoked_reason__in=DISTRUSTED).values_list("ip_address", "last_ip_address")
+    networks = {network(address) for pair in addresses.distinct() for address in pair}
+    return network(session.ip_address) not in networks and earlier.exists()
+
+
+def send_mail_about(session: UserSession, request: HttpRequest | None) -> None:
+    """Tell the user by e-mail; nothing for one without an address. The text is made here, in the
+    language of the request, and sent by a task or a thread: never in the login's way."""
+    user: Any = session.user
+    address = getattr(user, get_user_model().get_email_field_name(), "")
+    if not address:
+        return
+    context = {"session": session, "user": user, "link": link_to_end(session, request)}
+    subject, text, html = (
+        render_to_string(f"sessions_ext/new_device_{part}", context)
+        for part in ("subject.txt", "body.txt", "body.html")
+    )
+    _deliver(" ".join(subject.split()), text, html, address)
+
+
+def link_to_end(session: UserSession, request: HttpRequest | None) -> str:
+    """The address of "This wasn't me", on the current site of django.contrib.sites or else on the
+    host of the request; "" without either, or where sessions_ext.urls are not included."""
+    user_id = session._meta.get_field("user").value_to_string(session)
+    token = signing.dumps([user_id, str(session.pk)], salt=SALT)
+    try:
+        path = reverse("sessions_ext:not_me", args=[token])
+    except NoReverseMatch:
+        return ""
+    if apps.is_installed("django.contrib.sites"):
+        from django.contrib.sites.models import Site
+
+        scheme = request.scheme if request else "https"
+        return f"{scheme}://{Site.objects.get_current(request).domain}{path}"
+    return request.build_absolute_uri(path) if request else ""
+
+
+def session_of_link(token: str) -> tuple[UserSession | None, int]:
+    """The session that a link names (None if it was deleted), and 200; 410 for a link that is
+    older than seven days, 404 for what is no link of ours."""
+    try:
+        user_id, session_id = signing.loads(token, salt=SALT, max_age=LINK_LIFETIME)
+        return UserSession.objects.for_user(user_id).filter(pk=session_id).first(), 200
+    except signing.SignatureExpired:
+        return None, 410
+    except signing.BadSignature:
+        return None, 404
+    except (ValidationError, ValueError, TypeError):  # of a user model from before
+        return None, 404
+
+
+def send(subject: str, text: str, html: str, address: str) -> None:
+    mail.send_mail(subject, text, None, [address], html_message=html)
+
+
+def _send_or_log(*message: str) -> None:
+    try:
+        send(*message)
+    except Exception:
+        logger.exception("could not send the e-mail about a new device")
+
+
+def _start_thread(*message: str) -> None:
+    threading.Thread(target=_send_or_log, args=message, name="sessions_ext.new_device").start()
+
+
+if django.VERSION >= (6, 0):
+    from django.tasks import task, task_backends
+    from django.tasks.backends.immediate import ImmediateBackend
+
+    @task
+    def send_task(*message: str) -> None:
+        """A worker finds it by its name."""
+        send(*message)
+
+    def _deliver(*message: str) -> None:
+        if isinstance(task_backends["default"], ImmediateBackend):
+            _start_thread(*message)
+        else:
+            send_task.enqueue(*message)
+
+else:
+    _deliver = _start_thread

@@ -1,0 +1,212 @@
+"""The page "Your devices". It works without JavaScript: whatever changes something is a form."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import logout, update_session_auth_hash
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.contrib.auth.views import RedirectURLMixin
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render, resolve_url
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.cache import patch_cache_control
+from django.utils.decorators import method_decorator
+from django.utils.functional import cached_property
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.generic import TemplateView, View
+
+from .conf import conf
+from .forms import PasswordForm
+from .managers import UserSessionQuerySet
+from .models import RevokedReason, UserSession
+from .new_device import session_of_link
+from .stores import AUTHENTICATED_KEY
+
+
+class SessionsMixin:
+    """The sessions of the person who asks, for a view of any kind. Needs `self.request`."""
+
+    request: HttpRequest
+    active_shown, ended_shown = 100, 10
+
+    @property
+    def current(self) -> Any:
+        return getattr(self.request, "user_session", None)
+
+    @property
+    def own_sessions(self) -> UserSessionQuerySet:
+        sessions: UserSessionQuerySet = UserSession.objects.for_user(self.request.user)
+        return sessions
+
+    @cached_property
+    def active_sessions(self) -> list[UserSession]:
+        """The current one first, then the newest. One query."""
+        rows = list(self.own_sessions.active().newest_first()[: self.active_shown])
+        here = [self.current] if self.current else []
+        return here + [row for row in rows if row not in here]
+
+    @cached_property
+    def ended_sessions(self) -> list[UserSession]:
+        """The latest end first. One query."""
+        return list(self.own_sessions.ended()[: self.ended_shown])
+
+
+@method_decorator(never_cache, name="dispatch")
+class SessionListView(LoginRequiredMixin, SessionsMixin, TemplateView):
+    template_name = "sessions_ext/list.html"
+
+
+@method_decorator(never_cache, name="dispatch")
+class ActionView(LoginRequiredMixin, RedirectURLMixin, SessionsMixin, View):
+    """Does something by POST and goes back to the list, or to where the form's `next` says."""
+
+    def get_default_redirect_url(self) -> str:
+        return reverse("sessions_ext:list")
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        # As after a login that this was the way to.
+        url = self.get_success_url()
+        return HttpResponseRedirect(self.get_default_redirect_url() if url == request.path else url)
+
+    def done(self, message: str) -> HttpResponse:
+        messages.success(self.request, message, fail_silently=True)
+        return HttpResponseRedirect(self.get_success_url())
+
+
+class TrustView(ActionView):
+    """Marks the device of an active session as trusted; with `trust=no`, not any more."""
+
+    def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        is_trusted = request.POST.get("trust") != "no"
+        if not self.own_sessions.filter(pk=pk).trust(is_trusted):
+            raise Http404
+        return self.done(
+            _("You trust this device.") if is_trusted else _("This device is not trusted any more.")
+        )
+
+
+@method_decorator(sensitive_post_parameters("password"), name="dispatch")
+class ReauthenticatingView(ActionView):
+    """Asks for the password first, when REAUTHENTICATE_AFTER has passed since the last time.
+    Somebody without a password goes to REAUTHENTICATE_URL, if there is one."""
+
+    template_name = "sessions_ext/reauthenticate.html"
+    act: Callable[..., HttpResponse]
+
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        if not self.is_sensitive() or self.is_authenticated_lately():
+            return self.act()
+        user: Any = request.user
+        if not user.has_usable_password():
+            if not conf.REAUTHENTICATE_URL:
+                return self.act()
+            url = resolve_url(conf.REAUTHENTICATE_URL)
+            query = urlencode({"next": self.get_success_url()})
+            return redirect(f"{url}{'&' if '?' in url else '?'}{query}")
+        form = PasswordForm(request, request.POST if "password" in request.POST else None)
+        if form.is_valid():
+            # Also where the password's hash was renewed by the way; and a new session key.
+            update_session_auth_hash(request, form.user)
+            request.session[AUTHENTICATED_KEY] = int(timezone.now().timestamp())
+            return self.act()
+        return render(
+            request, self.template_name, {"form": form, "next": self.get_redirect_url(), "view": self}
+        )
+
+    def is_authenticated_lately(self) -> bool:
+        if conf.REAUTHENTICATE_AFTER is None:
+            return True
+        if not self.current:
+            return False
+        seconds = self.request.session.get(AUTHENTICATED_KEY)
+        at = datetime.fromtimestamp(seconds, UTC) if seconds else _aware(self.current.created_at)
+        return datetime.now(UTC) < at + conf.REAUTHENTICATE_AFTER
+
+    def is_sensitive(self) -> bool:
+        return True
+
+
+class RevokeView(ReauthenticatingView):
+    """Signs out one session; the current one without a password, and like a logout."""
+
+    def is_sensitive(self) -> bool:
+        session = self.own_sessions.filter(pk=self.kwargs["pk"]).first()
+        if session is None:
+            raise Http404
+        self.session = session
+        return self.session != self.current and self.session.is_active
+
+    def act(self) -> HttpResponse:
+        if self.session == self.current:
+            logout(self.request)
+            return redirect(settings.LOGOUT_REDIRECT_URL or settings.LOGIN_URL)
+        if self.own_sessions.filter(pk=self.session.pk).active().revoke(RevokedReason.USER):
+            return self.done(_("That device is signed out."))
+        return self.done(_("That session had ended already."))
+
+
+class RevokeOthersView(ReauthenticatingView):
+    """Signs out every session but the current one."""
+
+    def act(self) -> HttpResponse:
+        others = self.own_sessions.active()
+        if self.current:
+            others = others.exclude(pk=self.current.pk)
+        count = others.revoke(RevokedReason.USER)
+        return self.done(
+            ngettext("%d other session is signed out.", "%d other sessions are signed out.", count) % count
+        )
+
+
+@method_decorator(login_not_required, name="dispatch")
+@method_decorator(never_cache, name="dispatch")
+class NotMeView(TemplateView):
+    """What the link of the new device e-mail opens. GET changes nothing, since mail scanners
+    follow links; POST ends the session that the link names."""
+
+    template_name = "sessions_ext/not_me.html"
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        response = super().dispatch(request, *args, **kwargs)
+        response.headers["Referrer-Policy"] = "same-origin"  # the address is a secret
+        patch_cache_control(response, private=True)
+        return response
+
+    def get(self, request: HttpRequest, token: str) -> HttpResponse:
+        session, status = session_of_link(token)
+        state = "ask" if session and session.is_active else "ended" if status == 200 else "invalid"
+        return self.answer(state, session, status)
+
+    def post(self, request: HttpRequest, token: str) -> HttpResponse:
+        session, status = session_of_link(token)
+        if status != 200:
+            return self.answer("invalid", None, status)
+        ended = session and UserSession.objects.for_user(session.user_id).filter(pk=session.pk).active()
+        return self.answer("done" if ended and ended.revoke(RevokedReason.NOT_ME) else "ended", session, 200)
+
+    def answer(self, state: str, session: UserSession | None, status: int) -> HttpResponse:
+        context = self.get_context_data(state=state, session=session, reset_url=_reset_url())
+        return self.render_to_response(context, status=status)
+
+
+def _reset_url() -> str:
+    for name in ("password_reset", "admin_password_reset"):
+        try:
+            return reverse(name)
+        except NoReverseMatch:
+            continue
+    return ""
+
+
+def _aware(at: datetime) -> datetime:
+    return at if timezone.is_aware(at) else timezone.make_aware(at)

@@ -1,0 +1,129 @@
+""" "Your devices" in a real browser. The demo sends a policy of default-src 'self'."""
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.browsers import running_demo
+
+pytestmark = pytest.mark.once
+
+IPHONE = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Version/26.1 Mobile/15E148 Safari/604.1"
+)
+LOOKS = [
+    {"color_scheme": "light"},
+    {"color_scheme": "dark"},
+    {"color_scheme": "light", "viewport": {"width": 390, "height": 844}},
+    {"color_scheme": "dark", "viewport": {"width": 390, "height": 844}},
+]
+
+
+@pytest.fixture
+def demo(tmp_path, request):
+    """With the password asked for at once, where a test says so."""
+    marker = request.node.get_closest_marker("parametrize")
+    settings = "tests.settings_demo" if marker and "look" in marker.args[0] else "example_project.settings"
+    with running_demo(tmp_path, settings) as server:
+        yield server
+
+
+def mails(folder):
+    """What the demo wrote to its log, without the line ends of quoted-printable."""
+    return (folder / "demo.log").read_text().replace("=\n", "").replace("=3D", "=")
+
+
+def card(page, device):
+    return page.locator(".sx-card", has=page.get_by_role("heading", name=device)).first
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with JavaScript", "without"])
+def test_one_browser_signs_the_other_out(visitor, scripts):
+    here = visitor(java_script_enabled=scripts)
+    there = visitor(java_script_enabled=scripts, user_agent=IPHONE)
+    here.log_in("linus")
+    there.log_in("linus")
+    here.page.goto("/")
+    here.page.click("text=Your devices >> nth=0")
+    first = here.page.locator(".sx-card").first
+    assert "This device" in first.inner_text()
+    assert "Headless" in first.inner_text() or "Chrome" in first.inner_text()
+    other = card(here.page, "Safari on iPhone")
+    assert "Last active just now" in re.sub(r"\s+", " ", other.inner_text())
+    there.page.goto("/private/")
+    assert there.page.url.endswith("/private/")
+
+    other.get_by_role("button", name="Sign out").click()
+    assert "That device is signed out." in here.page.get_by_role("status").inner_text()
+    assert card(here.page, "Safari on iPhone").count() == 0
+    ended = here.page.locator(".sx-ended li").first.inner_text()
+    assert "Safari on iPhone" in ended
+    assert "You signed out" in ended
+
+    there.page.click("text=Load this page again")
+    assert "/login/" in there.page.url
+    here.page.goto("/private/")
+    assert here.page.url.endswith("/private/")
+
+
+def test_the_keyboard_alone_signs_out_everywhere_else(visitor):
+    here, there = visitor(), visitor(user_agent=IPHONE)
+    here.log_in("ada")
+    there.log_in("ada")
+    here.page.goto("/devices/")
+    for _ in range(60):
+        here.page.keyboard.press("Tab")
+        if here.page.evaluate("document.activeElement.innerText") == "Sign out everywhere else":
+            break
+    outline = here.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    here.page.keyboard.press("Enter")
+    here.page.wait_for_selector("[role=status]")
+    assert here.page.locator(".sx-card").count() == 1
+    there.page.goto("/private/")
+    assert "/login/" in there.page.url
+
+
+def test_the_link_of_the_mail_signs_the_intruder_out(visitor, tmp_path):
+    """The demo writes its e-mails to its log."""
+    intruder, reader = visitor(user_agent=IPHONE.replace("iPhone", "iPad")), visitor()
+    intruder.log_in("admin")
+    (link,) = set(re.findall(r"http://\S+/not-me/\S+/", mails(tmp_path)))
+    reader.page.goto(link)
+    intruder.page.goto("/private/")
+    assert intruder.page.url.endswith("/private/")
+    reader.page.get_by_role("button").click()
+    assert "It is signed out" in reader.page.inner_text("h1")
+    intruder.page.goto("/private/")
+    assert "/login/" in intruder.page.url
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=["light", "dark", "390 px", "390 px dark"])
+def test_axe_finds_nothing_serious_and_nothing_scrolls_sideways(visitor, look, tmp_path):
+    # axe is injected by the test, which the policy of the page does not foresee
+    here = visitor(user_agent=IPHONE, bypass_csp=True, **look)
+    here.log_in("ada")
+    page = here.page
+
+    def check():
+        found = Axe().run(page).response["violations"]
+        serious = [(each["id"], [node["html"] for node in each["nodes"]]) for each in found]
+        assert serious == [], page.url
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= page.viewport_size["width"], page.url
+
+    page.goto("/devices/")
+    page.get_by_role("button", name="Trust this device").first.click()
+    check()
+    page.click("text=Sign out everywhere else")
+    page.fill("[name=password]", "wrong")
+    page.press("[name=password]", "Enter")
+    page.wait_for_selector(".errorlist")
+    check()
+    (link,) = set(re.findall(r"http://\S+/not-me/\S+/", mails(tmp_path)))
+    page.goto(link)
+    check()
+    page.get_by_role("button", name="sign it out").click()
+    check()
