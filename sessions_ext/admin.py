@@ -1,79 +1,198 @@
+from functools import partial
+from ipaddress import ip_network
 from typing import Any
+from uuid import UUID
 
-from django.contrib import admin, messages
+from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.contrib.auth import get_user_model
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import DataError
+from django.db.models import Q, QuerySet
+from django.forms.models import BaseInlineFormSet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
+from . import overview
+from .admin_actions import TEMPLATES, SessionActions
+from .admin_list import (
+    BoundedPaginator,
+    DeviceFilter,
+    LastActiveFilter,
+    ReasonFilter,
+    StateFilter,
+    UserSessionChangeList,
+)
+from .admin_row import SHOWN, badge, events, rendered, when
+from .clients import normalise_ip
 from .managers import UserSessionQuerySet
-from .models import RevokedReason, UserSession
+from .models import UserSession
+from .sql import IsWithin
+
+__all__ = ["UserSessionAdmin", "UserSessionInline"]
 
 
-class StateFilter(admin.SimpleListFilter):
-    title = _("state")
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
-        return [("active", _("Active")), ("expired", _("Expired")), ("revoked", _("Revoked"))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[UserSession]) -> QuerySet[UserSession]:
-        state = self.value()
-        return getattr(queryset, state)() if state in ("active", "expired", "revoked") else queryset
-
-
-class ReasonFilter(admin.SimpleListFilter):
-    title = _("reason")
-    parameter_name = "reason"
-
-    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
-        return list(RevokedReason.choices)
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[UserSession]) -> QuerySet[UserSession]:
-        reason = (self.value() or "").replace("\0", "")  # which PostgreSQL would refuse
-        return queryset.filter(revoked_reason=reason) if reason else queryset
+NONE = "\u2013"
 
 
 @admin.register(UserSession)
-class UserSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Shows the sessions and revokes them; changes nothing else."""
+class UserSessionAdmin(SessionActions):
+    """Shows the sessions and ends them; rewrites no history."""
 
-    list_display = (
-        "user",
-        "device_info",
-        "state",
-        "ip_address",
-        "location",
-        "created_at",
-        "last_activity_at",
+    list_display = ("of_user", "device", "address", "last_active", "state", "trusted", "flagged")
+    list_display_links = ("device",)
+    list_filter = (StateFilter, ReasonFilter, "is_trusted", LastActiveFilter, DeviceFilter)
+    list_select_related = ("user",)
+    list_per_page = 50
+    date_hierarchy = "created_at"
+    sortable_by = ()
+    ordering = ("-pk",)
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    search_help_text = _("User name, e-mail address, IP address, network such as 203.0.113.0/24, or id")
+    fieldsets = (
+        (None, {"fields": ("of_user", "state", "timeline")}),
+        (_("Device"), {"fields": ("device", "trusted", "user_agent")}),
+        (_("Address"), {"fields": ("ip_address", "location", "last_ip_address")}),
+        (_("External services"), {"fields": ("providers",)}),
+        (_("Other active sessions of this user"), {"fields": ("others",)}),
+        (_("Record"), {"fields": ("id", "created_at", "last_activity_at", "expires_at", "flagged")}),
     )
-    list_filter = (StateFilter, ReasonFilter, "is_trusted", "created_at")
-    search_help_text = _("User name, e-mail address, IP address or id")
-    ordering = ("-created_at", "-id")
-    readonly_fields = ("id",)
-    actions = ("revoke_selected",)
+    readonly_fields = (
+        "id",
+        "of_user",
+        "state",
+        "timeline",
+        "device",
+        "trusted",
+        "providers",
+        "others",
+        "flagged",
+    )
+
+    class Media:
+        css = {"all": ["sessions_ext/admin.css"]}
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         user_model = get_user_model()
         names = {user_model.USERNAME_FIELD, user_model.get_email_field_name()}
         known = names.intersection(field.name for field in user_model._meta.get_fields())
-        return [*(f"user__{name}" for name in sorted(known)), "^ip_address", "^last_ip_address", "=id"]
+        return [f"user__{name}" for name in sorted(known)]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if pk := _parsed(UUID, term):
+            return queryset.filter(pk=pk), False
+        if "/" in term and "%" not in term and (network := _parsed(partial(ip_network, strict=False), term)):
+            within = (IsWithin(column, str(network)) for column in ("ip_address", "last_ip_address"))
+            return queryset.filter(Q(next(within)) | Q(next(within))), False
+        if ip_address := _parsed(ip_network, term) and normalise_ip(term):
+            return queryset.filter(Q(ip_address=ip_address) | Q(last_ip_address=ip_address)), False
+        return super().get_search_results(request, queryset, term)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[UserSessionChangeList]:
+        return UserSessionChangeList
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        # What no database takes is as any wrong parameter is to Django.
+        wrong = HttpResponseRedirect(f"{request.path}?e=1")
+        if any("\0" in value for values in request.GET.lists() for value in (values[0], *values[1])):
+            return wrong
+        may_end = self.has_revoke_permission(request)
+        try:
+            return super().changelist_view(request, {"may_end": may_end, **(extra_context or {})})
+        except (ValidationError, OverflowError, DataError):
+            return wrong
+
+    def get_urls(self) -> list[Any]:
+        return [
+            path(
+                "overview/",
+                self.admin_site.admin_view(self.overview_view),
+                name="sessions_ext_usersession_overview",
+            ),
+            path(
+                "end-all/",
+                self.admin_site.admin_view(self.end_all_view),
+                name="sessions_ext_usersession_end_all",
+            ),
+            *super().get_urls(),
+        ]
+
+    def overview_view(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Sessions at a glance"),
+            "overview": overview.overview(),
+            "list_url": self._list_url,
+            "opts": self.opts,
+            "media": self.media,
+        }
+        return TemplateResponse(request, f"{TEMPLATES}/overview.html", context)
+
+    @admin.display(description=_("user"))
+    def of_user(self, session: UserSession) -> str:
+        user = session.user._meta
+        if not self.admin_site.is_registered(user.model):
+            return str(session.user)
+        name = f"admin:{user.app_label}_{user.model_name}_change"
+        url = reverse(name, args=[quote(session.user_id)], current_app=self.admin_site.name)
+        return format_html('<a href="{}">{}</a>', url, session.user)
+
+    @admin.display(description=_("device"))
+    def device(self, session: UserSession) -> str:
+        return session.device_info or gettext("Unknown device")
+
+    @admin.display(description=_("IP address"), empty_value=NONE)
+    def address(self, session: UserSession) -> str:
+        address = session.last_ip_address or session.ip_address or NONE
+        if not session.location:
+            return address
+        return format_html('{} <small class="quiet">{}</small>', address, session.location)
+
+    @admin.display(description=_("last active"))
+    def last_active(self, session: UserSession) -> str:
+        return when(session.last_activity_at)
 
     @admin.display(description=_("state"))
     def state(self, session: UserSession) -> str:
-        if session.is_revoked:
-            return _("Revoked: %s") % reason_label(session.revoked_reason)
-        return str(_("Active") if session.is_active else _("Expired"))
+        return badge(session)
 
-    @admin.action(description=_("Revoke selected sessions"), permissions=["revoke"])
-    def revoke_selected(self, request: HttpRequest, queryset: UserSessionQuerySet) -> None:
-        count = queryset.revoke(RevokedReason.ADMIN)
-        message = ngettext("%d session was revoked.", "%d sessions were revoked.", count) % count
-        self.message_user(request, message, messages.SUCCESS if count else messages.WARNING)
+    @admin.display(description=_("trusted"))
+    def trusted(self, session: UserSession) -> str:
+        if not session.is_trusted:
+            return NONE
+        return format_html('<span class="session-state session-active">{}</span>', gettext("Trusted"))
 
-    def has_revoke_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("sessions_ext.revoke_usersession")
+    @admin.display(description=_("flagged"))
+    def flagged(self, session: UserSession) -> str:
+        count = session.suspicious_activity_count
+        return format_html('<span class="session-flagged">{}</span>', count) if count else NONE
+
+    @admin.display(description=_("time line"))
+    def timeline(self, session: UserSession) -> str:
+        return rendered("timeline", {"events": events(session), "session": session})
+
+    @admin.display(description=_("sessions"))
+    def others(self, session: UserSession) -> str:
+        others = UserSession.objects.for_user(session.user_id).active().exclude(pk=session.pk)
+        return rendered("sessions", {"sessions": others.newest_first()[:SHOWN], "user_id": session.user_id})
+
+    @admin.display(description=_("services"), empty_value=NONE)
+    def providers(self, session: UserSession) -> str:
+        return ", ".join(map(str, session.providers_accessed))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -81,7 +200,49 @@ class UserSessionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_change_permission(self, request: HttpRequest, obj: UserSession | None = None) -> bool:
         return False
 
+    def has_delete_permission(self, request: HttpRequest, obj: UserSession | None = None) -> bool:
+        return request.user.is_active and request.user.is_superuser
 
-def reason_label(reason: str) -> str:
-    """A reason as a person reads it; free text as it stands."""
-    return str(dict(RevokedReason.choices).get(reason, reason))
+
+class _NoForms(BaseInlineFormSet):  # type: ignore[type-arg]
+    """So that saving a user neither reads nor writes a session."""
+
+    def get_queryset(self) -> Any:
+        return UserSession.objects.none()
+
+    def sessions(self) -> UserSessionQuerySet:
+        rows: UserSessionQuerySet = UserSession.objects.for_user(self.instance)
+        return rows.newest_first()[:SHOWN]
+
+
+class UserSessionInline(admin.TabularInline):  # type: ignore[type-arg]
+    """A user's newest sessions, for the `inlines` of the project's UserAdmin. To be seen by who
+    may view sessions."""
+
+    model = UserSession
+    formset = _NoForms
+    template = f"{TEMPLATES}/inline.html"
+    extra = max_num = 0
+    can_delete = False
+    fields = ("device_info",)
+    readonly_fields = fields
+    verbose_name_plural = _("newest sessions")
+
+    class Media:
+        css = {"all": ["sessions_ext/admin.css"]}
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def _parsed(parse: Any, text: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError:
+        return None

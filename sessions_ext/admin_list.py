@@ -1,0 +1,178 @@
+"""The admin's list, at any number of rows: nothing here counts or sorts the whole table, and
+each filter reads from the newest row on."""
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.functional import cached_property
+from django.utils.text import capfirst
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from .conf import conf
+from .managers import UserSessionQuerySet
+from .models import RevokedReason
+from .overview import local, newest_clients
+from .sql import count_or_estimate
+
+LISTED_AT_MOST = 10_000
+DATE_PARTS = ("year", "month", "day")
+DATE_FORMATS = ("Y", "YEAR_MONTH_FORMAT", "MONTH_DAY_FORMAT")
+
+
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts up to LISTED_AT_MOST rows. Where there are more, `count` is an estimate, and the
+    pages end there: a deeper one would be read through to be skipped."""
+
+    @cached_property
+    def _counted(self) -> tuple[int, bool]:
+        rows: Any = self.object_list
+        return count_or_estimate(rows, LISTED_AT_MOST)
+
+    @cached_property
+    def count(self) -> int:
+        return self._counted[0]
+
+    @property
+    def is_estimate(self) -> bool:
+        return self._counted[1]
+
+    @cached_property
+    def num_pages(self) -> int:
+        return -(-min(self.count, LISTED_AT_MOST) // self.per_page) or 1
+
+
+class UserSessionChangeList(ChangeList):
+    listed_at_most = LISTED_AT_MOST
+    since: Any = None
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        return ["-pk"]  # the order of login; no other is in an index
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        filters = super().get_filters(request)
+        parameters: Any = filters[2]
+        (self.since,) = parameters.get("created_at__gte", [None])
+        return filters
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Any:
+        rows: Any = super().get_queryset(request, exclude_parameters)
+        return rows.signed_in_since(self.since) if isinstance(self.since, datetime) else rows
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.full_result_count = self.result_count  # or the search form repeats the number
+
+    @cached_property
+    def dates(self) -> dict[str, Any]:
+        """What Django's date_hierarchy shows, but of the first row and the last, not of all."""
+        chosen: tuple[int, ...] = ()
+        for part in DATE_PARTS:
+            if not (value := self.params.get(f"created_at__{part}")):
+                break
+            chosen += (int(value),)
+        ends = (self.root_queryset.order_by(order).first() for order in ("pk", "-pk"))
+        days = sorted(local(row.created_at).date() for row in ends if row)
+        if not days:
+            return {"show": False}
+        span = [days[0] + timedelta(days=ahead) for ahead in range((days[-1] - days[0]).days + 1)]
+        within = chosen
+        while True:
+            periods = {parts(day)[: len(within) + 1] for day in span if parts(day)[: len(within)] == within}
+            if chosen or len(periods) != 1 or len(within) == 2:
+                break
+            (within,) = periods
+        choices = [self._period(period, is_link=len(within) < 3) for period in sorted(periods)]
+        return {"show": True, "back": self._period(chosen[:-1]) if chosen else None, "choices": choices}
+
+    def _period(self, period: tuple[int, ...], is_link: bool = True) -> dict[str, Any]:
+        names = [f"created_at__{part}" for part in DATE_PARTS]
+        link = self.get_query_string(dict(zip(names, period, strict=False)), ["created_at__"])
+        day = date(*(*period, 1, 1)[:3]) if period else None
+        title = date_format(day, DATE_FORMATS[len(period) - 1]) if day else gettext("All dates")
+        return {"title": capfirst(title), "link": link if is_link else None}
+
+
+def parts(day: date) -> tuple[int, ...]:
+    return day.year, day.month, day.day
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
+        idle = [("idle", _("Idle"))] if conf.IDLE_TIMEOUT else []
+        return [("active", _("Active")), *idle, ("expired", _("Expired")), ("revoked", _("Revoked"))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        now = timezone.now()
+        filters: dict[str | None, Callable[[], UserSessionQuerySet]] = {
+            "active": queryset.active,
+            "idle": lambda: queryset.expired().filter(expires_at__gt=now),
+            "expired": lambda: queryset.filter(is_revoked=False, expires_at__lte=now),
+            "revoked": queryset.revoked,
+        }
+        chosen = filters.get(self.value())
+        return chosen() if chosen else queryset
+
+
+class ReasonFilter(admin.SimpleListFilter):
+    title = _("reason")
+    parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
+        return list(RevokedReason.choices)
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        reason = self.value()
+        if not reason:
+            return queryset
+        return queryset.revoked().filter(
+            Q(revoked_reason=reason) | Q(revoked_reason__startswith=f"{reason}: ")
+        )
+
+
+class DeviceFilter(admin.SimpleListFilter):
+    """Offers the devices of the newest sign-ins; the address takes any other."""
+
+    title = _("device")
+    parameter_name = "device"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+        common = [device for device, number in newest_clients().devices.most_common(15) if device and number]
+        if (chosen := self.value()) and chosen not in common:
+            common.append(chosen)
+        return [(device, device) for device in common]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        device = self.value()
+        return queryset.filter(device_info=device) if device else queryset
+
+
+class LastActiveFilter(admin.SimpleListFilter):
+    title = _("last active")
+    parameter_name = "within"
+    choices_in_minutes = {
+        "5": _("Past 5 minutes"),
+        "60": _("Past hour"),
+        "1440": _("Past 24 hours"),
+        "10080": _("Past 7 days"),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
+        return list(self.choices_in_minutes.items())
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        minutes = self.value()
+        if minutes not in self.choices_in_minutes:
+            return queryset
+        return queryset.filter(last_activity_at__gte=timezone.now() - timedelta(minutes=int(minutes)))

@@ -1,0 +1,244 @@
+"""The figures of the admin's overview, and their pictures' geometry.
+
+What is read grows with the active sessions and with what happened in the past DAYS. From
+COUNTED_AT_MOST active sessions on, their number is the planner's estimate, only users among the
+newest sign-ins are ranked, and the days are left out: reading them would take minutes. All of it
+is cached for CACHED seconds."""
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
+
+from django.contrib.auth import get_user_model
+from django.core.cache import cache
+from django.db.models import Case, CharField, Count, Q, Value, When
+from django.db.models.functions import TruncDate
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from .clients import logger
+from .managers import UserSessionQuerySet
+from .models import RevokedReason, UserSession
+from .reasons import label
+from .sql import count_or_estimate
+
+DAYS = 30
+CACHED = 60
+NEWEST = 5000
+COUNTED_AT_MOST = 1_000_000
+ROWS = 10
+EXPIRED = "expired"
+
+T = TypeVar("T")
+
+
+class Clients(NamedTuple):
+    """Of the newest sign-ins, how many came from which device and country."""
+
+    devices: Counter[str]
+    countries: Counter[str]
+
+
+class Bar(NamedTuple):
+    label: str
+    number: int
+    percent: float
+    query: str
+
+
+@dataclass
+class Series:
+    """A number for each day, oldest first, as a picture of WIDTH by HEIGHT units."""
+
+    WIDTH = 600
+    HEIGHT = 120
+
+    name: str
+    days: list[date]
+    numbers: list[int]
+    columns: list[tuple[date, int, float, float, float]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.step = self.WIDTH / len(self.days)
+        scale = self.HEIGHT / (max(self.numbers) or 1)
+        self.columns = [
+            (day, number, round(index * self.step, 2), round(self.HEIGHT - number * scale, 2), number * scale)
+            for index, (day, number) in enumerate(zip(self.days, self.numbers, strict=True))
+        ]
+
+    @property
+    def width(self) -> float:
+        """Of a column, with a gap beside it."""
+        return round(self.step * 0.8, 2)
+
+    @property
+    def outline(self) -> str:
+        """The points of a line through the middles of the columns."""
+        return " ".join(f"{x + self.width / 2:.2f},{y:.2f}" for _, _, x, y, _ in self.columns)
+
+    @property
+    def area(self) -> str:
+        first, last = self.columns[0][2] + self.width / 2, self.columns[-1][2] + self.width / 2
+        return f"{first:.2f},{self.HEIGHT} {self.outline} {last:.2f},{self.HEIGHT}"
+
+    @property
+    def most(self) -> int:
+        return max(self.numbers)
+
+    @property
+    def total(self) -> int:
+        return sum(self.numbers)
+
+
+@dataclass
+class Overview:
+    at: datetime
+    active: int
+    is_estimate: bool
+    activity: Series | None
+    sign_ins: Series | None
+    reasons: list[Bar]
+    devices: list[Bar]
+    countries: list[Bar]
+    users: list[Bar]
+    sampled: int
+
+
+def overview() -> Overview:
+    """Everything the page shows, at most a minute old; at most 8 statements."""
+    return _cached("overview", _overview)
+
+
+def local(moment: datetime) -> datetime:
+    return timezone.localtime(moment) if timezone.is_aware(moment) else moment
+
+
+def newest_clients() -> Clients:
+    """Devices and countries of the newest sign-ins, at most a minute old; one statement."""
+    return _cached("clients", _newest_clients)
+
+
+def _cached(name: str, make: Callable[[], T]) -> T:
+    # With what names and days depend on.
+    key = f"sessions_ext.{name}.{get_language()}.{timezone.get_current_timezone_name()}"
+    # The operator looks here when something is broken, and that may be the cache.
+    try:
+        found: T | None = cache.get(key)
+    except Exception as error:
+        logger.warning("the cache does not answer: %s", type(error).__name__)
+        return make()
+    if found is None:
+        found = make()
+        with suppress(Exception):
+            cache.set(key, found, CACHED)
+    return found
+
+
+def _newest_clients() -> Clients:
+    rows = UserSession.objects.order_by("-pk").values_list("device_info", "location")[:NEWEST]
+    devices, countries = Counter[str](), Counter[str]()
+    for device, location in rows:
+        devices[device] += 1
+        countries[location.rpartition(", ")[2]] += 1
+    return Clients(devices, countries)
+
+
+def _overview() -> Overview:
+    now = timezone.now()
+    clients = newest_clients()
+    active, is_estimate = count_or_estimate(UserSession.objects.active(now), COUNTED_AT_MOST)
+    activity, sign_ins, reasons = (None, None, []) if is_estimate else _history(now, active)
+    return Overview(
+        at=now,
+        active=active,
+        is_estimate=is_estimate,
+        activity=activity,
+        sign_ins=sign_ins,
+        reasons=reasons,
+        devices=_bars(clients.devices, lambda device: device or _("Unknown"), _query_of_device),
+        countries=_bars(clients.countries, lambda country: country or _("Unknown")),
+        users=_users(now, is_estimate),
+        sampled=clients.devices.total(),
+    )
+
+
+def _history(now: datetime, active: int) -> tuple[Series, Series, list[Bar]]:
+    """Active sessions and sign-ins by day, and the reasons of the ends; three statements."""
+    today = local(now).date()
+    days = [today - timedelta(days=ago) for ago in reversed(range(DAYS))]
+    since = now - timedelta(days=DAYS)
+    sessions: UserSessionQuerySet = UserSession.objects.all()
+    unrevoked = sessions.filter(is_revoked=False)
+    started = _per_day(sessions.signed_in_since(since), "created_at")
+    expired = _per_day(unrevoked.filter(expires_at__gt=since, expires_at__lte=now), "expires_at")
+    revoked, reasons = Counter[date](), Counter[str]()
+    known = (
+        When(Q(revoked_reason=reason) | Q(revoked_reason__startswith=f"{reason}: "), Value(reason))
+        for reason in RevokedReason.values
+    )
+    why = Case(*known, default=Value(""), output_field=CharField())
+    ends = sessions.revoked().filter(revoked_at__gte=since).order_by()
+    ends_by_day = ends.annotate(day=TruncDate("revoked_at"), why=why).values_list("day", "why")
+    for day, reason, number in ends_by_day.annotate(number=Count("pk")):
+        revoked[day] += number
+        reasons[reason] += number
+    reasons[EXPIRED] = expired.total()
+    # Back from now: what was active when a day began is what was when it ended, less what
+    # started on that day, and what ended on it.
+    standing = [active]
+    for day in reversed(days[1:]):
+        standing.append(max(standing[-1] - started[day] + expired[day] + revoked[day], 0))
+    return (
+        Series(_("Active sessions"), days, standing[::-1]),
+        Series(_("Sign-ins"), days, [started[day] for day in days]),
+        _bars(reasons, _name_end, _query_of_end),
+    )
+
+
+def _per_day(sessions: UserSessionQuerySet, column: str) -> Counter[date]:
+    rows = sessions.order_by().annotate(day=TruncDate(column)).values_list("day")
+    return Counter(dict(rows.annotate(number=Count("pk"))))
+
+
+def _users(now: datetime, is_estimate: bool) -> list[Bar]:
+    active = UserSession.objects.active(now).order_by()
+    if is_estimate:
+        newest = UserSession.objects.order_by("-pk")[:NEWEST]
+        active = active.filter(user_id__in=newest.values("user_id"))
+    most = Counter(dict(active.values_list("user_id").annotate(n=Count("pk")).order_by("-n")[:ROWS]))
+    names = get_user_model()._base_manager.in_bulk(list(most))
+    return _bars(most, lambda pk: str(names.get(pk, pk)), lambda pk: _query(user=pk, state="active"))
+
+
+def _bars(
+    numbers: Counter[Any], name: Callable[[Any], str], query: Callable[[Any], str] = lambda key: ""
+) -> list[Bar]:
+    largest = numbers.most_common(ROWS)
+    return [
+        Bar(name(key), number, round(100 * number / largest[0][1], 1), query(key))
+        for key, number in largest
+        if number
+    ]
+
+
+def _name_end(reason: str) -> str:
+    return {"": _("Other"), EXPIRED: _("Expired")}.get(reason) or label(reason)
+
+
+def _query_of_device(device: str) -> str:
+    return _query(device=device) if device else ""
+
+
+def _query_of_end(reason: str) -> str:
+    if reason == EXPIRED:
+        return _query(state=EXPIRED)
+    return _query(reason=reason) if reason else ""
+
+
+def _query(**parameters: Any) -> str:
+    return f"?{urlencode(parameters)}"
