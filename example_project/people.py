@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -117,7 +118,7 @@ def _suspicious(rng: Random, person: Person, now: datetime) -> UserSession:
 
 def _ended(rng: Random, person: Person, now: datetime) -> UserSession:
     created_at = now - timedelta(days=rng.uniform(1, 90))
-    ended_at = min(now, created_at + rng.random() * COOKIE_AGE)
+    ended_at = created_at + rng.random() * min(COOKIE_AGE, now - created_at)
     is_expired = created_at + COOKIE_AGE < now and rng.random() < 0.35
     (reason,) = rng.choices(list(REASONS), list(REASONS.values()))
     device = rng.choice(person.devices)
@@ -145,6 +146,7 @@ def _login(
         fields["last_provider_accessed"] = providers[-1]
         fields["last_provider_sync_at"] = created_at + rng.random() * (seen - created_at)
     session: UserSession = UserSessionFactory.build(
+        id=UUID(int=int(created_at.timestamp() * 1000) << 80 | 7 << 76 | 2 << 62 | rng.getrandbits(62)),
         user=None,
         user_agent=user_agent,
         device_info=describe_device(user_agent),

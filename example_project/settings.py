@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import django
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 SECRET_KEY = "insecure-demo-key-never-use-it-for-a-site-of-yours"
@@ -17,8 +19,9 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "ninja",  # serves the API's documentation
+    "example_project",  # before the app whose base template it changes
     "sessions_ext",
-    "example_project",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -29,9 +32,15 @@ MIDDLEWARE = [
     "sessions_ext.middleware.UserSessionMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "example_project.middleware.ContentSecurityPolicy",
 ]
 
-SESSIONS_EXT = {"MAX_SESSIONS": 5}
+SESSIONS_EXT = {"MAX_SESSIONS": 5, "NEW_DEVICE_EMAIL": True}
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": "django.core.mail.backends.console.EmailBackend"}}
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+NINJA_DEFAULT_THROTTLE_RATES = {"sessions_login": "20/min", "sessions_refresh": "60/min"}
 
 if url := os.environ.get("DATABASE_URL"):
     import dj_database_url

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,7 @@ def test_one_revoke_in_the_admin_signs_the_other_browser_out(environment, tmp_pa
         page = operator.visit(
             sessions,
             action="revoke_selected",
+            confirmed="yes",
             _selected_action=ids[1],
             csrfmiddlewaretoken=csrf_token(page),
         )
@@ -72,3 +74,21 @@ def test_a_taken_port_gets_one_clear_line(environment, tmp_path):
     assert result.returncode == 1
     assert result.stderr.startswith("CommandError: Cannot serve at 127.0.0.1, port ")
     assert result.stderr.count("\n") == 1
+
+
+def test_the_readmes_curl_lines_work_as_pasted(environment, tmp_path):
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    lines = re.search(r"```sh\n(.*?)```", readme, re.DOTALL)[1]
+    assert lines.count("curl ") == 5
+    port = free_port()
+    with running(["manage.py", "demo", str(port)], port, environment, tmp_path / "log") as server:
+        pasted = lines.replace("http://127.0.0.1:8000", server)
+        done = subprocess.run(["bash", "-ec", pasted], capture_output=True, text=True, timeout=60, check=True)
+    answers = re.split(r"(?<=})\s*(?={)|\n(?=HTTP)|(?<=})(?=HTTP)", done.stdout.strip())
+    assert [answer[:17] for answer in answers] == [
+        '{"access_token": ',
+        '{"items": [{"id":',
+        '{"access_token": ',
+        '{"revoked": 2}',
+        "HTTP/1.1 204 No C",
+    ]

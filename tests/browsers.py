@@ -1,0 +1,78 @@
+"""A real browser, Debian's Chromium, and the demo for it to visit.
+
+Playwright's sync API keeps an event loop in the thread, so a test that has a browser must not
+use the ORM in its own thread: it looks at what the pages say, or starts another process."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests import databases
+from tests.servers import free_port, running
+
+
+@contextmanager
+def running_demo(folder: Path, settings: str = "example_project.settings") -> Iterator[str]:
+    """`manage.py demo` on a database of its own until the block ends; yields its address."""
+    port = free_port()
+    with databases.empty(folder) as url:
+        environment = os.environ | {
+            "DATABASE_URL": url,
+            "DJANGO_SETTINGS_MODULE": settings,
+        }
+        with running(["manage.py", "demo", str(port)], port, environment, folder / "demo.log") as address:
+            yield address
+
+
+@contextmanager
+def running_chromium() -> Iterator[Browser]:
+    executable = shutil.which("chromium")
+    if executable is None:
+        raise RuntimeError("There is no chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=["--no-sandbox", "--no-proxy-server"]
+        )
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """Somebody with a browser profile of their own (`page` is its one window) on one server.
+    `complaints` is what the browser did not like: whatever stands in its console, errors of
+    scripts, answers of 400 and above, failed requests, and requests to another server."""
+
+    def __init__(self, browser: Browser, server: str, **options: Any) -> None:
+        self.server = server
+        self.complaints: list[str] = []
+        self.context: BrowserContext = browser.new_context(base_url=server, **options)
+        self.context.set_default_timeout(20_000)
+        self.context.on("console", lambda message: self._note("console", message.text))
+        self.context.on("weberror", lambda error: self._note("error", error.error))
+        self.context.on("requestfailed", self._check_failure)
+        self.context.on("response", self._check_response)
+        self.page: Page = self.context.new_page()
+
+    def _check_failure(self, request: Any) -> None:
+        if request.failure != "net::ERR_ABORTED":  # by the next page, or the end of the visit
+            self._note(request.failure, request.url)
+
+    def _check_response(self, response: Any) -> None:
+        if response.status >= 400 or not response.url.startswith((f"{self.server}/", "data:", "blob:")):
+            self._note(response.status, response.url)
+
+    def _note(self, kind: Any, text: Any) -> None:
+        self.complaints.append(f"{self.page.url}: {kind}: {text}")
+
+    def log_in(self, name: str, path: str = "/login/") -> None:
+        """Sign in as one of the demo's people; `path` is of a login form, or needs a login."""
+        self.page.goto(path)
+        self.page.fill("[name=username]", name)
+        self.page.fill("[name=password]", f"{name}-demo")
+        self.page.press("[name=password]", "Enter")
+        self.page.wait_for_selector("[name=password]", state="detached")

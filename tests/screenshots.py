@@ -1,0 +1,143 @@
+"""Pictures of the demo's pages, to be looked at:
+
+    python -m tests.screenshots [NAME ...]
+
+Each page in light, in dark, and 390 px wide, into screenshots/ (which git ignores). NAME picks
+single pages. The demo runs on SQLite unless DATABASE_URL names a server."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from django.core import signing
+from playwright.sync_api import Page
+
+from tests.browsers import Visitor, running_chromium, running_demo
+
+FOLDER = Path(__file__).parent.parent / "screenshots"
+WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+LOOKS = {
+    "light": {"color_scheme": "light", "viewport": WIDE},
+    "dark": {"color_scheme": "dark", "viewport": WIDE},
+    "390px": {"color_scheme": "light", "viewport": PHONE},
+    "390px-dark": {"color_scheme": "dark", "viewport": PHONE},
+}
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A page as somebody sees it, `steps` having been taken there."""
+
+    name: str
+    path: str
+    user: str = ""
+    steps: Callable[[Page], object] = lambda page: None
+
+
+SETTINGS = "tests.settings_demo"
+SESSIONS = "/admin/sessions_ext/usersession/"
+
+
+def ask_for_the_password(page: Page) -> None:
+    page.click("text=Sign out everywhere else")
+    page.fill("[name=password]", "wrong")
+    page.press("[name=password]", "Enter")
+    page.wait_for_selector(".errorlist")
+
+
+def trust(page: Page) -> None:
+    page.locator("text=Trust this device").first.click()
+
+
+def open_link(page: Page, user_id: str) -> None:
+    """The one that an e-mail about this session would have."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", SETTINGS)
+    token = signing.dumps([user_id, page.inner_text("table code >> nth=0")], salt="sessions_ext.not_me")
+    page.goto(f"/devices/not-me/{token}/")
+
+
+def use_link(page: Page, user_id: str) -> None:
+    open_link(page, user_id)
+    page.click("text=sign it out")
+
+
+def open_flagged_row(page: Page) -> None:
+    page.click("#result_list tbody tr:has(.session-flagged) .field-device a")
+
+
+def choose(action: str) -> Callable[[Page], None]:
+    """Tick the first rows of the list and run an action on them."""
+
+    def steps(page: Page) -> None:
+        for box in page.query_selector_all("#result_list .action-select")[:4]:
+            box.check()
+        page.select_option("[name=action]", action)
+        page.click("[name=index]")
+
+    return steps
+
+
+SHOTS = [
+    Shot("landing", "/"),
+    Shot("landing-signed-in", "/", "ada"),
+    Shot("login", "/login/"),
+    Shot("private", "/private/", "ada"),
+    Shot("devices", "/devices/", "ada"),
+    Shot("devices-password", "/devices/", "grace", ask_for_the_password),
+    Shot("devices-trusted", "/devices/", "ada", trust),
+    Shot("devices-link", "/", "ada", partial(open_link, user_id="2")),
+    Shot("devices-link-used", "/", "linus", partial(use_link, user_id="4")),
+    Shot("api-docs", "/api/docs", "admin"),
+    Shot("admin-list", SESSIONS, "admin"),
+    Shot("admin-list-filtered", f"{SESSIONS}?state=active&q=grace", "admin"),
+    Shot("admin-row", SESSIONS, "admin", open_flagged_row),
+    Shot("admin-revoke", SESSIONS, "admin", choose("revoke_selected")),
+    Shot("admin-revoke-users", SESSIONS, "admin", choose("revoke_users")),
+    Shot("admin-end-all", f"{SESSIONS}end-all/", "admin"),
+    Shot("admin-overview", f"{SESSIONS}overview/", "admin"),
+    Shot("admin-user", "/admin/auth/user/2/change/", "admin"),
+]
+
+
+def main(names: list[str]) -> None:
+    unknown = set(names) - {shot.name for shot in SHOTS}
+    if unknown:
+        raise SystemExit(f"There is no {', '.join(sorted(unknown))}.")
+    shots = [shot for shot in SHOTS if not names or shot.name in names]
+    os.environ.setdefault("DATABASE_URL", "sqlite://:memory:")
+    FOLDER.mkdir(exist_ok=True)
+    complaints = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_demo(Path(folder), SETTINGS) as server,
+        running_chromium() as browser,
+    ):
+        for look, options in LOOKS.items():
+            visitors: dict[str, Visitor] = {}
+            for shot in shots:
+                if shot.user not in visitors:
+                    visitors[shot.user] = Visitor(browser, server, **options)
+                    if shot.user:
+                        visitors[shot.user].log_in(shot.user)
+                take(visitors[shot.user].page, shot, FOLDER / f"{shot.name}-{look}.png")
+            complaints += [complaint for one in visitors.values() for complaint in one.complaints]
+    if complaints:
+        raise SystemExit("The browser complained:\n" + "\n".join(complaints))
+
+
+def take(page: Page, shot: Shot, target: Path) -> None:
+    page.goto(shot.path, wait_until="networkidle")
+    shot.steps(page)
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=target, full_page=True)
+    width = page.evaluate("document.documentElement.scrollWidth")
+    wide = f"  {width} px wide: it scrolls sideways" if width > page.viewport_size["width"] else ""
+    print(f"{target.relative_to(FOLDER.parent)}{wide}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
