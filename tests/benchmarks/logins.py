@@ -14,21 +14,18 @@ an empty table.
 """
 
 import argparse
-import os
-import platform
 import threading
 import time
 from datetime import timedelta
 from statistics import median
 
-import django
 from django.conf import settings
 from django.db import DatabaseError, connection, connections
 from django.utils import timezone
 
+from tests.benchmarks.common import IP_ADDRESS, USER_AGENT, own_database, print_table, ratio, take_turns
+
 THREADS, LOGINS, LIMIT = 16, 640, 5
-IP_ADDRESS = "192.0.2.1"
-USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 
 
 def ours(user):
@@ -123,21 +120,18 @@ def measure(log_in, users):
 
 
 def compare(users, rounds):
-    """One line a side: medians, and the median of each round's ratio."""
-    results = {side: [] for side in SIDES}
-    for number in range(rounds + 1):
-        for side in SIDES if number % 2 else SIDES[::-1]:
-            result = measure(side, users)
-            if number:  # the first round warms up
-                results[side].append(result)
+    """One row a side: medians, and the median of each round's ratio."""
+    results = take_turns(SIDES, rounds, lambda side: measure(side, users))
     baseline = [rate for rate, *_ in results[count_then_evict]]
     for side, measured in results.items():
         rates, left, failed = zip(*measured, strict=True)
-        ratio = median(rate / base for rate, base in zip(rates, baseline, strict=True))
-        print(
-            f"{len(users):>5}  {side.__name__:<18} {median(rates):>8.0f} {ratio:>6.2f} "
-            f"{spread(left):>12} {spread(failed):>10}"
-        )
+        yield [
+            f"{len(users)} users, {side.__name__}" if len(users) > 1 else f"1 user, {side.__name__}",
+            f"{median(rates):.0f}",
+            f"{ratio(rates, baseline):.2f}",
+            spread(left),
+            spread(failed),
+        ]
 
 
 def spread(counts):
@@ -149,31 +143,18 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--fsync", action="store_true", help="make each commit wait for the disk")
     options = parser.parse_args()
-    own_server = "DATABASE_URL" not in os.environ
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
-    django.setup()
-    from sessions_ext.testing import UserFactory
+    with own_database(options.fsync) as versions:
+        from sessions_ext.testing import UserFactory
 
-    settings.SESSIONS_EXT = {"MAX_SESSIONS": LIMIT}
-    connection.creation.create_test_db(verbosity=0, autoclobber=True)
-    try:
-        with connection.cursor() as cursor:
-            if own_server and options.fsync:
-                cursor.execute("ALTER SYSTEM RESET fsync")
-                cursor.execute("SELECT pg_reload_conf()")
-                time.sleep(1)  # it takes effect a moment later
-            cursor.execute("SELECT current_setting('server_version'), current_setting('fsync')")
-            server, fsync = cursor.fetchone()
-        print(
-            f"{timezone.now().date()}, PostgreSQL {server} (fsync {fsync}), "
-            f"Python {platform.python_version()}, Django {django.__version__}, {os.cpu_count()} cores"
-        )
+        settings.SESSIONS_EXT = {"MAX_SESSIONS": LIMIT}
+        print(versions)
         print(f"{LOGINS} logins in {THREADS} threads, limit {LIMIT}; medians of {options.rounds} rounds\n")
-        print(f"users  {'side':<18} {'logins/s':>8} {'ratio':>6} {'left active':>12} {'failed':>10}")
-        for users in (UserFactory.create_batch(1), UserFactory.create_batch(THREADS)):
-            compare(users, options.rounds)
-    finally:
-        connection.creation.destroy_test_db(settings.DATABASES["default"]["NAME"], verbosity=0)
+        rows = [
+            row
+            for users in (UserFactory.create_batch(1), UserFactory.create_batch(THREADS))
+            for row in compare(users, options.rounds)
+        ]
+        print_table(["", "logins/s", "ratio", "left active", "failed"], rows)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,229 @@
+"""Cleanup against one plain DELETE, while others log in and touch rows.
+
+    python -m tests.benchmarks.cleanup [--rows N ...] [--rounds N] [--fsync]
+
+Starts its own PostgreSQL and deletes it (or takes DATABASE_URL, and there a database of its own), without
+fsync unless told. For each size the table is filled anew for each side, half of it dead: three quarters of
+these expired, a quarter revoked long ago. A child process cleans, in rounds that
+alternate between the sides; its peak memory is its own ru_maxrss. Meanwhile one thread touches dead and
+live rows by turns (a bare UPDATE by id, so that it does meet the locks) and one logs people in with
+UserSession.objects.start. What they wait while nobody cleans is the last line of a size: that is the
+machine.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import resource
+import subprocess
+import sys
+import threading
+import time
+from statistics import median
+
+import django
+from django.conf import settings
+from django.db import connection, connections
+from django.utils import timezone
+
+SIZES = [100_000, 1_000_000]
+BATCH = 250_000  # rows an INSERT, so that filling ten millions needs little memory
+FILL = """
+INSERT INTO sessions_ext_usersession (
+    id, user_id, device_info, user_agent, ip_address, location, created_at, last_activity_at, expires_at,
+    is_revoked, revoked_at, revoked_reason, is_trusted, last_ip_address, suspicious_activity_count,
+    last_provider_accessed, providers_accessed
+)
+SELECT
+    (lpad(to_hex(n), 12, '0') || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15)
+    )::uuid,
+    %(user)s, 'Firefox on Linux', 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0',
+    '192.0.2.1', '', ended - interval '30 days', ended - interval '1 day',
+    CASE WHEN how = 'live' THEN now() + interval '1 day' + n * interval '1 ms' ELSE ended END,
+    how = 'revoked', CASE WHEN how = 'revoked' THEN ended END,
+    CASE WHEN how = 'revoked' THEN 'user' ELSE '' END,
+    false, '192.0.2.1', 0, '', '[]'
+FROM (
+    SELECT n, how,
+        now() - interval '31 days' - (%(rows)s - n) * interval '1 s' * (2000000.0 / %(rows)s) AS ended
+    FROM (
+        SELECT n, CASE WHEN n %% 2 = 0 THEN 'live' WHEN n %% 8 = 3 THEN 'revoked' ELSE 'expired' END AS how
+        FROM generate_series(%(first)s, %(last)s) AS n
+    ) AS numbers
+) AS rows
+"""
+DEAD = "(NOT is_revoked AND expires_at < now()) OR (is_revoked AND revoked_at < now() - interval '30 days')"
+
+
+def plain_delete():
+    """What a project writes by hand."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"DELETE FROM sessions_ext_usersession WHERE {DEAD}")
+        return cursor.rowcount
+
+
+def cleanup():
+    from sessions_ext.models import UserSession
+
+    cleaned = UserSession.objects.cleanup()
+    return cleaned.expired + cleaned.revoked
+
+
+def nothing():
+    time.sleep(3)
+    return 0
+
+
+SIDES = {side.__name__: side for side in (plain_delete, cleanup, nothing)}
+
+
+def child(side):
+    """Clean once the parent says so, and report."""
+    connection.ensure_connection()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    start = time.perf_counter()
+    rows = SIDES[side]()
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"rows": rows, "rate": rows / seconds, "peak": peak / 1024}), flush=True)
+
+
+def fill(user, rows):
+    """An empty table, then `rows` rows; returns ids of dead and of live ones to touch."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE sessions_ext_usersession")
+        for first in range(1, rows + 1, BATCH):
+            last = min(rows, first + BATCH - 1)
+            cursor.execute(FILL, {"user": user.pk, "rows": rows, "first": first, "last": last})
+        cursor.execute("VACUUM ANALYZE sessions_ext_usersession")
+        cursor.execute("CHECKPOINT")
+        cursor.execute("SELECT id FROM sessions_ext_usersession WHERE random() < 20000.0 / %s", [rows])
+        ids = [row[0] for row in cursor.fetchall()]
+    random.shuffle(ids)
+    return ids
+
+
+def waits_of(act, stop, waits):
+    try:
+        connection.ensure_connection()
+        while not stop.is_set():
+            start = time.perf_counter()
+            act()
+            waits.append(1000 * (time.perf_counter() - start))
+            time.sleep(0.001)
+    finally:
+        connections.close_all()
+
+
+def measure(side, user, rows):
+    from sessions_ext.models import UserSession
+
+    ids = iter(fill(user, rows) * 100)
+    everything = UserSession._base_manager
+
+    def touch():
+        everything.filter(pk=next(ids)).update(last_activity_at=timezone.now())
+
+    def log_in():
+        UserSession.objects.start(user)
+
+    command = [sys.executable, "-m", "tests.benchmarks.cleanup", "--child", side.__name__]
+    environment = os.environ | {"BENCHMARK_DATABASE": connection.settings_dict["NAME"]}
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    process.stdout.readline()
+    stop, touches, logins = threading.Event(), [], []
+    threads = [
+        threading.Thread(target=waits_of, args=[act, stop, waits], daemon=True)
+        for act, waits in ((touch, touches), (log_in, logins))
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    touches.clear()
+    logins.clear()
+    print("go", file=process.stdin, flush=True)
+    result = json.loads(process.stdout.readline())
+    stop.set()
+    for thread in threads:
+        thread.join(60)
+    process.communicate()
+    return result | {"touches": touches, "logins": logins}
+
+
+def compare(user, rows, rounds):
+    results = {side: [] for side in SIDES.values()}
+    for number in range(rounds):
+        sides = [plain_delete, cleanup] if number % 2 else [cleanup, plain_delete]
+        for side in sides:
+            results[side].append(measure(side, user, rows))
+    results[nothing].append(measure(nothing, user, rows))
+    rates = {side: [result["rate"] for result in measured] for side, measured in results.items()}
+    for side, measured in results.items():
+        ratios = [rate / plain for rate, plain in zip(rates[side], rates[plain_delete], strict=False)]
+        touches = sorted(wait for result in measured for wait in result["touches"])
+        logins = sorted(wait for result in measured for wait in result["logins"])
+        deleted = {result["rows"] for result in measured}
+        assert side is nothing or deleted == {rows // 2}, deleted
+        print(
+            f"{rows:>10,}  {side.__name__:<13} {median(rates[side]):>10,.0f} {median(ratios):>6.2f} "
+            f"{spread(touches)}  {spread(logins)} {max(result['peak'] for result in measured):>8.1f}",
+            flush=True,
+        )
+
+
+def spread(waits):
+    count = len(waits)
+    return f"{count:>8,} {waits[int(count * 0.999)]:>7.1f} {waits[-1]:>7.1f}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--rows", type=int, nargs="+", default=SIZES, help="10000000 takes a quarter of an hour"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--fsync", action="store_true", help="make each commit wait for the disk")
+    parser.add_argument("--child", choices=SIDES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    own_server = "DATABASE_URL" not in os.environ
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+    django.setup()
+    if options.child:
+        settings.DATABASES["default"]["NAME"] = os.environ["BENCHMARK_DATABASE"]
+        connection.settings_dict["NAME"] = os.environ["BENCHMARK_DATABASE"]
+        child(options.child)
+        return
+    from sessions_ext.testing import UserFactory
+
+    connection.creation.create_test_db(verbosity=0, autoclobber=True)
+    try:
+        with connection.cursor() as cursor:
+            if own_server and options.fsync:
+                cursor.execute("ALTER SYSTEM RESET fsync")
+                cursor.execute("SELECT pg_reload_conf()")
+                time.sleep(1)  # it takes effect a moment later
+            cursor.execute("SELECT current_setting('server_version'), current_setting('fsync')")
+            server, fsync = cursor.fetchone()
+        print(
+            f"{timezone.now().date()}, PostgreSQL {server} (fsync {fsync}), "
+            f"Python {platform.python_version()}, Django {django.__version__}, {os.cpu_count()} cores"
+        )
+        print(f"medians of {options.rounds} rounds; waits in ms: number, 99.9th percentile, slowest\n")
+        print(
+            f"{'rows':>10}  {'side':<13} {'rows/s':>10} {'ratio':>6} "
+            f"{'touches':>8} {'p99.9':>7} {'max':>7}  {'logins':>8} {'p99.9':>7} {'max':>7} {'peak MB':>8}"
+        )
+        user = UserFactory()
+        for rows in options.rows:
+            compare(user, rows, options.rounds)
+    finally:
+        connection.creation.destroy_test_db(settings.DATABASES["default"]["NAME"], verbosity=0)
+
+
+if __name__ == "__main__":
+    main()

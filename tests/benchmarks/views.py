@@ -1,0 +1,64 @@
+"""One small view for each kind of login, and the login that makes it."""
+
+from django.apps import apps
+from django.contrib.auth import get_user_model, login
+from django.http import HttpResponse
+from django.urls import path
+
+
+def sign_in(request):
+    """Answers with the header of the requests to come, or with a cookie."""
+    user = get_user_model().objects.get()
+    if apps.is_installed("knox"):
+        from knox.models import get_token_model
+
+        return HttpResponse(f"Token {get_token_model().objects.create(user)[1]}")
+    if not hasattr(request, "session"):
+        from sessions_ext import tokens
+
+        return HttpResponse(f"Bearer {tokens.login(request, user).access_token}")
+    login(request, user)
+    return HttpResponse()
+
+
+def who(request):
+    return HttpResponse(request.user.get_username())
+
+
+async def awho(request):
+    user = await request.auser()
+    return HttpResponse(user.get_username())
+
+
+def bearer(request):
+    """What a view of one's own does with a token; ninja's BearerAuth does the same."""
+    from sessions_ext import tokens
+
+    session = tokens.verify(request.headers["Authorization"].removeprefix("Bearer "))
+    tokens.carry(request, session)
+    session.touch(request)
+    return who(request)
+
+
+urlpatterns = [
+    path("login/", sign_in),
+    path("who/", who),
+    path("awho/", awho),
+    path("bearer/", bearer),
+]
+
+if apps.is_installed("knox"):
+    from knox.auth import TokenAuthentication
+    from rest_framework.decorators import api_view, authentication_classes
+
+    knox = api_view()(authentication_classes([TokenAuthentication])(lambda request: who(request)))
+    urlpatterns.append(path("knox/", knox))
+
+if apps.is_installed("sessions_ext"):
+    from ninja import NinjaAPI
+
+    from sessions_ext.api import BearerAuth
+
+    api = NinjaAPI(auth=BearerAuth(), docs_url=None, openapi_url=None)
+    api.get("")(who)
+    urlpatterns.append(path("ninja/", api.urls))
