@@ -28,7 +28,15 @@ call_command("migrate", verbosity=0)
 call_command("cleanup_sessions")
 
 package = importlib.resources.files("sessions_ext")
-wanted = ("py.typed", "migrations/0001_initial.py")
+wanted = (
+    "py.typed",
+    "migrations/0001_initial.py",
+    "templates/sessions_ext/list.html",
+    "static/sessions_ext/sessions.css",
+    "locale/de/LC_MESSAGES/django.mo",
+    "static/sessions_ext/admin.css",
+    "templates/admin/sessions_ext/usersession/overview.html",
+)
 missing = [name for name in wanted if not package.joinpath(name).is_file()]
 stray = {"tests", "example_project", "factory", "ninja", "jwt"} & set(sys.modules)
 if missing or stray:

@@ -1,17 +1,19 @@
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import time_machine
 from asgiref.sync import async_to_sync
 from django.core.cache import cache
 from django.test import AsyncClient
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from sessions_ext.testing import UserFactory
+from tests.browsers import Visitor, running_chromium, running_demo
 
 # It starts the suite again with other user models, and would start itself there.
 collect_ignore = ["test_user_models.py"] if "USER_MODEL" in os.environ else []
+collect_ignore += ["test_foreign_keys.py"] if "FOREIGN_KEYS" in os.environ else []
 
 ENGINES = ["db", "cached_db", "cache", "file", "signed_cookies"]
 
@@ -57,6 +59,13 @@ def later():
 
 
 @pytest.fixture(autouse=True)
+def _own_language() -> Iterator[None]:
+    """A request leaves its language to its thread."""
+    yield
+    translation.deactivate()
+
+
+@pytest.fixture(autouse=True)
 def _empty_cache() -> Iterator[None]:
     yield
     cache.clear()
@@ -80,3 +89,26 @@ def receiver_of():
     yield connect
     for signal, receive in connected:
         signal.disconnect(receive)
+
+
+@pytest.fixture
+def demo(tmp_path) -> Iterator[str]:
+    """The address of a demo of the test's own."""
+    with running_demo(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def visitor(demo) -> Iterator[Callable[..., Visitor]]:
+    """Makes visitors of the demo; at the end, no browser may have had a complaint. The options
+    are those of Playwright's new_context()."""
+    visitors = []
+    with running_chromium() as browser:
+
+        def make(**options):
+            visitors.append(Visitor(browser, demo, **options))
+            return visitors[-1]
+
+        yield make
+        complaints = [complaint for one in visitors for complaint in one.complaints]
+    assert not complaints, "\n".join(complaints)

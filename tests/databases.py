@@ -2,7 +2,10 @@ import atexit
 import os
 import shutil
 import tempfile
+import uuid
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -31,3 +34,21 @@ def url_of(connection) -> str:
     if connection.vendor == "sqlite":
         return f"sqlite:///{name}"
     return urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}"))
+
+
+@contextmanager
+def empty(folder: Path) -> Iterator[str]:
+    """The URL of a database of its own: on the server of this run, or an SQLite file in `folder`."""
+    server = os.environ["DATABASE_URL"]
+    if server.startswith("sqlite"):
+        yield f"sqlite:///{folder}/empty.sqlite3"
+        return
+    import psycopg
+
+    name = f"empty_{uuid.uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        try:
+            yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -5,6 +5,7 @@ import os
 import tempfile
 
 import dj_database_url
+import django
 
 from tests import databases
 
@@ -21,8 +22,10 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "axes",
     "sessions_ext",
     "tests.users",
+    *(["tests.notes"] if "FOREIGN_KEYS" in os.environ else []),
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -37,6 +40,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ROOT_URLCONF = "tests.urls"
 LOGIN_URL = "/login/"
+AXES_ENABLED = False
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 STATIC_URL = "/static/"
 TEMPLATES = [
     {

@@ -7,10 +7,12 @@ from django.contrib.auth import alogin, alogout, authenticate, login, logout, vi
 from django.contrib.auth.decorators import login_not_required, login_required
 from django.db import transaction
 from django.http import HttpResponse, JsonResponse
-from django.urls import path
+from django.template import RequestContext, Template
+from django.urls import include, path
 
 from sessions_ext.exceptions import SessionLimitReached
 from sessions_ext.models import UserSession
+from tests.api import api, handled
 
 
 def who(request):
@@ -176,6 +178,12 @@ def private(request):
     return HttpResponse("private")
 
 
+def embedded(request):
+    """A page of the project's own, with the list in it."""
+    page = Template("{% load sessions_ext %}<h1>Account</h1>{% user_sessions next='/embedded/' %}")
+    return HttpResponse(page.render(RequestContext(request)))
+
+
 urlpatterns = [
     path("who/", who),
     path("awho/", awho),
@@ -207,5 +215,10 @@ urlpatterns = [
     path("private/", private),
     path("password/", views.PasswordChangeView.as_view(success_url="/who/")),
     path("reset/<uidb64>/<token>/", views.PasswordResetConfirmView.as_view(success_url="/who/")),
+    path("devices/", include("sessions_ext.urls")),
+    path("embedded/", embedded),
+    path("reset/", views.PasswordResetView.as_view(), name="password_reset"),
     path("admin/", admin.site.urls),
+    path("api/", api.urls),
+    path("handled/", handled.urls),
 ]
