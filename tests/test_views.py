@@ -183,6 +183,7 @@ def test_how_long_ago(seconds, words, later):
         ("Samsung Internet on Android", "phone"),
         ("Safari on iPad", "tablet"),
         ("Chrome on LG TV", "tv"),
+        ("Chrome on Android TV", "tv"),
         ("Safari on PlayStation 5", "tv"),
         ("curl", "other"),
         ("", "other"),

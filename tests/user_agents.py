@@ -135,6 +135,19 @@ USER_AGENTS = [
         "Mozilla/5.0 (Nintendo Switch; WifiWebAuthApplet) AppleWebKit/609.4 (KHTML, like Gecko) NF/6.0.2.21.3 NintendoBrowser/5.1.0.22474",
         "Nintendo Switch",
     ),
+    ("Roku4640X/DVP-7.70 (297.70E04154A)", "Roku"),
+    (
+        "Mozilla/5.0 (Linux; Android 9; BRAVIA 4K UR3 Build/PTT1.190515.001.S104) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/102.0.5005.125 Safari/537.36",
+        "Chrome on Android TV",
+    ),
+    (
+        "Mozilla/5.0 (Linux; Android 9; SHIELD Android TV) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36",
+        "Chrome on Android TV",
+    ),
+    (
+        "Mozilla/5.0 (Linux; Android 12; AOSP TV on x86 Build/STTE; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/126.0.6478.71 Safari/537.36",
+        "App on Android TV",
+    ),
     # bot
     ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "Googlebot"),
     (
@@ -166,6 +179,14 @@ USER_AGENTS = [
     ("Apache-HttpClient/4.5.14 (Java/17.0.11)", "Apache-HttpClient"),
     ("Dalvik/2.1.0 (Linux; U; Android 14; Pixel 8 Build/AP2A.240805.005)", "Android"),
     ("MyApp/3.2 CFNetwork/1494.0.7 Darwin/23.4.0", "MyApp on iOS"),
+    ("Dart/3.5 (dart:io)", "Dart"),
+    ("Wget/1.21.3 (linux-gnu)", "Wget"),
+    ("curl/7.68.0 (x86_64-pc-linux-gnu) libcurl/7.68.0 OpenSSL/1.1.1f", "curl"),
+    ("rest-client/2.1.0 (linux x86_64) ruby/3.2", "rest-client"),
+    ("node-fetch/1.0 (+https://github.com/bitinn/node-fetch)", "node-fetch"),
+    ("Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) PowerShell/7.4.2", "PowerShell on Windows"),
+    ("My%20App/42 CFNetwork/1494 Darwin/23", "My App on iOS"),
+    ("MyApp/1.0 (com.example.app; build:1; iOS 17.0.0) Alamofire/5.8.0", "MyApp on iOS"),
     # malformed, or nothing that names a device
     ("axios/1.7.2", "axios"),
     ("node", ""),
@@ -175,6 +196,11 @@ USER_AGENTS = [
     ("<script>alert(1)</script>", ""),
     ("Mozilla/5.0 (Windows NT 10.0; Win64; x64", "Windows"),
     ("' OR 1=1 --", ""),
+    ("a/1 ; DROP TABLE", ""),
+    ("<script>alert(1)</script>/1.0 (x)", ""),
+    ("evil<script>/1.0 (<script>)", ""),
+    ("Dart/3.5 (<script>alert(1)</script>)", "Dart"),
+    ("Mozilla/5.0 (X11) AppleWebKit/537.36", ""),
     (
         "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 <script>alert(1)</script>",
         "Chrome on macOS",
@@ -212,4 +238,17 @@ USER_AGENTS = [
         "Mozilla/5.0 (compatible; archive.org_bot +http://archive.org/details/archive.org_bot)",
         "archive.org_bot",
     ),
+    (
+        "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko); compatible; ChatGPT-User/1.0; +https://openai.com/bot",
+        "ChatGPT-User",
+    ),
+    (
+        "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; Claude-User/1.0; +Claude-User@anthropic.com)",
+        "Claude-User",
+    ),
+    (
+        "meta-externalagent/1.1 (+https://developers.facebook.com/docs/sharing/webmasters/crawler)",
+        "meta-externalagent",
+    ),
+    ("W3C_Validator/1.3 http://validator.w3.org/services", "W3C_Validator"),
 ]
