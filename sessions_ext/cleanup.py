@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from django.db.models import Case, CharField, Count, QuerySet, Value, When
+from django.db.models.deletion import Collector
 from django.utils import timezone
 
 from .clients import logger
 from .conf import _duration, conf
 from .sql import try_to_delete
+from .statements import Parameter, Prepared, delete, select
 
 DAYS = {"under a day": 1, "1 to 7 days": 7, "7 to 30 days": 30, "30 to 90 days": 90, "90 to 365 days": 365}
 AGES = ("still active", *DAYS, "over a year")
@@ -43,38 +45,62 @@ class ArgumentError(ValueError):
 
 @dataclass
 class Ended:
-    """The rows to delete that ended in one way, the column that says when, and how far we have come."""
+    """The rows to delete that ended in one way, the column that says when, and how far we have come.
+    `is_plain`: only the database has to know that they go."""
 
     how: str
     column: str
     rows: QuerySet[Any]
+    is_plain: bool
     low: datetime | None = None
     high: datetime | None = None
     is_finished: bool = False
+    statements: dict[tuple[Any, ...], Prepared] = field(default_factory=dict)
 
     @property
     def is_gone(self) -> bool:
         return self.is_finished or self._mark(0) is None
 
-    def next_batch(self, size: int) -> QuerySet[Any]:
-        """At most so many rows, from the low mark up to the high one, which this finds."""
+    def next_batch(self, size: int) -> QuerySet[Any] | Callable[[], int]:
+        """At most so many rows, from the low mark up to the high one, which this finds; where they
+        are plain, what deletes them."""
         self.high = self._mark(size)
-        if not self.high:
-            return self._ahead
-        if self.high != self.low:
-            return self._ahead.filter(**{f"{self.column}__lt": self.high})
-        # A bulk revoke ended more in this one moment than a batch holds.
-        ids = self._ahead.order_by(self.column).values_list("pk", flat=True)
-        return self.rows.filter(pk__in=list(ids[: min(size, MAX_IDS)]))
-
-    @property
-    def _ahead(self) -> QuerySet[Any]:
-        return self.rows.filter(**{f"{self.column}__gte": self.low}) if self.low else self.rows
+        if self.high and self.high == self.low:
+            # A bulk revoke ended more in this one moment than a batch holds.
+            ids = self._between(self.low).order_by(self.column).values_list("pk", flat=True)
+            rows = self.rows.filter(pk__in=list(ids[: min(size, MAX_IDS)]))
+            return self._deleting(delete(rows)) if self.is_plain else rows
+        if not self.is_plain:
+            return self._between(self.low, self.high)
+        low, high = self.low and self._parameter("low"), self.high and self._parameter("high")
+        written = self._written(lambda: delete(self._between(low, high)), "delete", bool(low), bool(high))
+        return self._deleting(written)
 
     def _mark(self, offset: int) -> datetime | None:
-        marks = self._ahead.order_by(self.column).values_list(self.column, flat=True)
-        found: datetime | None = marks[offset : offset + 1].first()
-        return found
+        low = self.low and self._parameter("low")
+
+        def write() -> Prepared:
+            ahead = self._between(low).order_by(self.column).values_list(self.column, flat=True)
+            return select(ahead[offset : offset + 1])
+
+        found = self._written(write, "mark", offset, bool(low)).row(self.rows.db, {"low": self.low})
+        return found[0] if found else None
+
+    def _between(self, low: Any = None, high: Any = None) -> QuerySet[Any]:
+        bounds = {f"{self.column}__gte": low, f"{self.column}__lt": high}
+        return self.rows.filter(**{lookup: bound for lookup, bound in bounds.items() if bound})
+
+    def _deleting(self, statement: Prepared) -> Callable[[], int]:
+        return partial(statement.change, self.rows.db, {"low": self.low, "high": self.high})
+
+    def _written(self, write: Callable[[], Prepared], *variant: Any) -> Prepared:
+        # Once for a run: to write a statement takes the ORM longer than the server needs to find a mark.
+        if variant not in self.statements:
+            self.statements[variant] = write()
+        return self.statements[variant]
+
+    def _parameter(self, name: str) -> Parameter:
+        return Parameter(name, self.rows.model._meta.get_field(self.column))
 
 
 def ended_rows(
@@ -87,9 +113,14 @@ def ended_rows(
         kept = conf.REVOKED_RETENTION if retention is None else _duration(retention)
     except ValueError as error:
         raise ArgumentError(f"retention must be {error}.") from None
+    is_plain = Collector(using=rows.db, origin=rows).can_fast_delete(rows) and not (
+        include_active and conf.CACHE
+    )
+    expired = rows.filter(is_revoked=False, expires_at__lt=before or now)
+    revoked = rows.filter(is_revoked=True, revoked_at__lt=now - kept)
     return [
-        Ended("expired", "expires_at", rows.filter(is_revoked=False, expires_at__lt=before or now)),
-        Ended("revoked", "revoked_at", rows.filter(is_revoked=True, revoked_at__lt=now - kept)),
+        Ended("expired", "expires_at", expired, is_plain),
+        Ended("revoked", "revoked_at", revoked, is_plain),
     ]
 
 

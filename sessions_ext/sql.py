@@ -9,7 +9,6 @@ from uuid import UUID
 from django.core.exceptions import EmptyResultSet
 from django.db import OperationalError, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.deletion import Collector
 from django.db.models.expressions import Col, RawSQL
 from django.db.models.lookups import Exact
 from django.db.models.sql import UpdateQuery
@@ -69,14 +68,14 @@ def _is_key(expression: Any) -> bool:
     return isinstance(expression, Col) and expression.target.primary_key
 
 
-def try_to_delete(choose: Callable[[], models.QuerySet[Any]], using: str) -> int | None:
-    """Delete the rows that `choose()` finds, and return how many those were. On PostgreSQL it gives
-    way when it meets a lock, and returns None: it lets go of its own long before the server looks
-    for deadlocks, so that nobody else's statement can be the one that a deadlock ends."""
+def try_to_delete(choose: Callable[[], Q | Callable[[], int]], using: str) -> int | None:
+    """Delete the rows that `choose()` finds, or call what it returns, and return how many those were. On
+    PostgreSQL it gives way when it meets a lock, and returns None: it lets go of its own long before the
+    server looks for deadlocks, so that nobody else's statement can be the one that a deadlock ends."""
     connection = connections[using]
     gives_way = connection.vendor == "postgresql" and not connection.in_atomic_block
     # On SQLite a transaction that reads first may find that it cannot write any more.
-    rows = None if gives_way else choose()
+    chosen = None if gives_way else choose()
     try:
         with transaction.atomic(using=using), connection.cursor() as cursor:
             if gives_way:
@@ -85,12 +84,12 @@ def try_to_delete(choose: Callable[[], models.QuerySet[Any]], using: str) -> int
                     "SELECT set_config('lock_timeout', '200ms', true),"
                     " set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true)"
                 )
-            rows = choose() if rows is None else rows
-            if not Collector(using=using, origin=rows).can_fast_delete(rows):
-                if gives_way:  # what follows is the project's
-                    cursor.execute("SET LOCAL enable_sort TO DEFAULT; SET LOCAL enable_seqscan TO DEFAULT")
-                rows = _locked(rows)
-            return rows.delete()[1].get(rows.model._meta.label, 0)
+            chosen = choose() if chosen is None else chosen
+            if not isinstance(chosen, models.QuerySet):
+                return chosen()
+            if gives_way:  # what follows is the project's
+                cursor.execute("SET LOCAL enable_sort TO DEFAULT; SET LOCAL enable_seqscan TO DEFAULT")
+            return _locked(chosen).delete()[1].get(chosen.model._meta.label, 0)
     except OperationalError as error:
         if not gives_way or getattr(error.__cause__, "sqlstate", None) != LOCK_NOT_AVAILABLE:
             raise

@@ -1,12 +1,12 @@
-"""The statements of the hot path. Django's ORM writes their SQL once for each database, instead
-of for each request, and they run with new parameters."""
+"""Statements that run often. Django's ORM writes their SQL once, instead of for each request or
+batch, and they run with new parameters."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, NamedTuple
 
 from django.db import connections
 from django.db.models.expressions import Expression
-from django.db.models.sql import UpdateQuery
+from django.db.models.sql import DeleteQuery, UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
 
 Rows = Any
@@ -32,10 +32,34 @@ class Shape(NamedTuple):
 
 
 class Prepared(NamedTuple):
+    """A statement that is written, to be run with a value for each Parameter."""
+
     sql: str
     params: list[Any]
     converters: dict[int, Any]
     shapes: list[Shape]
+
+    def row(self, using: str, values: dict[str, Any]) -> list[Any] | None:
+        """The first row of the result, as Django reads it; or None. Raises what Django raises
+        for a value that its field does not take."""
+        connection = connections[using]
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, _bound(self.params, values, connection))
+            found = cursor.fetchone()
+        if found is None:
+            return None
+        row = list(found)
+        for position, (converters, expression) in self.converters.items():
+            for convert in converters:
+                row[position] = convert(row[position], expression, connection)
+        return row
+
+    def change(self, using: str, values: dict[str, Any]) -> int:
+        """How many rows it changed or deleted."""
+        connection = connections[using]
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, _bound(self.params, values, connection))
+            return int(cursor.rowcount)
 
 
 class Statement:
@@ -49,16 +73,9 @@ class Statement:
         """The one object that is found, with the object joined to it; or None. Raises what
         Django raises for a value that its field does not take."""
         prepared = self._prepared(using, variant)
-        connection = connections[using]
-        with connection.cursor() as cursor:
-            cursor.execute(prepared.sql, _bound(prepared.params, values, connection))
-            row = cursor.fetchone()
+        row = prepared.row(using, values)
         if row is None:
             return None
-        row = list(row)
-        for position, (converters, expression) in prepared.converters.items():
-            for convert in converters:
-                row[position] = convert(row[position], expression, connection)
         found, *joined = (
             shape.model.from_db(using, shape.names, [row[column] for column in shape.columns])
             for shape in prepared.shapes
@@ -69,39 +86,45 @@ class Statement:
 
     def update(self, using: str, *variant: Hashable, **values: Any) -> int:
         """How many rows it changed."""
-        prepared = self._prepared(using, variant)
-        connection = connections[using]
-        with connection.cursor() as cursor:
-            cursor.execute(prepared.sql, _bound(prepared.params, values, connection))
-            return int(cursor.rowcount)
+        return self._prepared(using, variant).change(using, values)
 
     def _prepared(self, using: str, variant: tuple[Hashable, ...]) -> Prepared:
         key = (using, *variant)
         if key not in self.prepared:
             rows, changes = self.build(using, *variant)
-            self.prepared[key] = _update(rows, changes) if changes else _select(rows)
+            self.prepared[key] = update(rows, changes) if changes else select(rows)
         return self.prepared[key]
 
 
-def _select(rows: Rows) -> Prepared:
+def select(rows: Rows) -> Prepared:
+    """rows.values_list(…), or the objects themselves, written."""
     compiler = rows.query.get_compiler(rows.db)
     sql, params = compiler.as_sql()
-    select: Any = compiler.select
-    info: Any = compiler.klass_info
-    shapes = []
-    for each in (info, *info.get("related_klass_infos", ())):
-        columns = {select[column][0].target.attname: column for column in each["select_fields"]}
-        names = [f.attname for f in each["model"]._meta.concrete_fields if f.attname in columns]
-        shapes.append(Shape(each["model"], names, [columns[name] for name in names]))
-    converters = compiler.get_converters([expression for expression, *_ in select])
-    return Prepared(sql, list(params), converters, shapes)
+    converters = compiler.get_converters([expression for expression, *_ in compiler.select])
+    return Prepared(sql, list(params), converters, list(_shapes(compiler)))
 
 
-def _update(rows: Rows, changes: dict[str, Any]) -> Prepared:
+def update(rows: Rows, changes: dict[str, Any]) -> Prepared:
+    """rows.update(…), written."""
     query: Any = rows.query.chain(UpdateQuery)
     query.add_update_values(changes)
     sql, params = query.get_compiler(rows.db).as_sql()
     return Prepared(sql, list(params), {}, [])
+
+
+def delete(rows: Rows) -> Prepared:
+    """rows.delete(), written, where no receiver and no foreign key has to know of it."""
+    query: Any = rows.query.chain(DeleteQuery)
+    sql, params = query.get_compiler(rows.db).as_sql()
+    return Prepared(sql, list(params), {}, [])
+
+
+def _shapes(compiler: Any) -> Iterator[Shape]:
+    info = compiler.klass_info
+    for each in (info, *info.get("related_klass_infos", ())) if info else ():
+        columns = {compiler.select[column][0].target.attname: column for column in each["select_fields"]}
+        names = [f.attname for f in each["model"]._meta.concrete_fields if f.attname in columns]
+        yield Shape(each["model"], names, [columns[name] for name in names])
 
 
 def _bound(params: list[Any], values: dict[str, Any], connection: Any) -> list[Any]:
