@@ -6,7 +6,7 @@ newest sign-ins are ranked, and the days are left out: reading them would take m
 is cached for CACHED seconds."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -14,14 +14,25 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
-from django.db.models import Case, CharField, Count, Q, Value, When
-from django.db.models.functions import TruncDate
+from django.db.models import (
+    Case,
+    CharField,
+    Count,
+    DateTimeField,
+    ExpressionWrapper,
+    F,
+    Q,
+    Value,
+    When,
+)
+from django.db.models.functions import Least, TruncDate
 from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from .clients import logger
+from .conf import conf
 from .managers import UserSessionQuerySet
 from .models import RevokedReason, UserSession
 from .reasons import label
@@ -32,7 +43,7 @@ CACHED = 60
 NEWEST = 5000
 COUNTED_AT_MOST = 1_000_000
 ROWS = 10
-EXPIRED = "expired"
+EXPIRED, IDLE = "expired", "idle"
 
 T = TypeVar("T")
 
@@ -173,26 +184,16 @@ def _history(now: datetime, active: int) -> tuple[Series, Series, list[Bar]]:
     days = [today - timedelta(days=ago) for ago in reversed(range(DAYS))]
     since = now - timedelta(days=DAYS)
     sessions: UserSessionQuerySet = UserSession.objects.all()
-    unrevoked = sessions.filter(is_revoked=False)
-    started = _per_day(sessions.signed_in_since(since), "created_at")
-    expired = _per_day(unrevoked.filter(expires_at__gt=since, expires_at__lte=now), "expires_at")
-    revoked, reasons = Counter[date](), Counter[str]()
-    known = (
-        When(Q(revoked_reason=reason) | Q(revoked_reason__startswith=f"{reason}: "), Value(reason))
-        for reason in RevokedReason.values
-    )
-    why = Case(*known, default=Value(""), output_field=CharField())
-    ends = sessions.revoked().filter(revoked_at__gte=since).order_by()
-    ends_by_day = ends.annotate(day=TruncDate("revoked_at"), why=why).values_list("day", "why")
-    for day, reason, number in ends_by_day.annotate(number=Count("pk")):
-        revoked[day] += number
+    started = Counter(dict(_per_day(sessions.signed_in_since(since), "created_at")))
+    ended, reasons = Counter[date](), Counter[str]()
+    for day, reason, number in (*_revoked(sessions, since), *_expired(sessions, since, now)):
+        ended[day] += number
         reasons[reason] += number
-    reasons[EXPIRED] = expired.total()
     # Back from now: what was active when a day began is what was when it ended, less what
     # started on that day, and what ended on it.
     standing = [active]
     for day in reversed(days[1:]):
-        standing.append(max(standing[-1] - started[day] + expired[day] + revoked[day], 0))
+        standing.append(max(standing[-1] - started[day] + ended[day], 0))
     return (
         Series(_("Active sessions"), days, standing[::-1]),
         Series(_("Sign-ins"), days, [started[day] for day in days]),
@@ -200,9 +201,29 @@ def _history(now: datetime, active: int) -> tuple[Series, Series, list[Bar]]:
     )
 
 
-def _per_day(sessions: UserSessionQuerySet, column: str) -> Counter[date]:
-    rows = sessions.order_by().annotate(day=TruncDate(column)).values_list("day")
-    return Counter(dict(rows.annotate(number=Count("pk"))))
+def _revoked(sessions: UserSessionQuerySet, since: datetime) -> Iterable[Any]:
+    known = (
+        When(Q(revoked_reason=reason) | Q(revoked_reason__startswith=f"{reason}: "), Value(reason))
+        for reason in RevokedReason.values
+    )
+    why = Case(*known, default=Value(""), output_field=CharField())
+    return _per_day(sessions.revoked().filter(revoked_at__gte=since), "revoked_at", why=why)
+
+
+def _expired(sessions: UserSessionQuerySet, since: datetime, now: datetime) -> Iterable[Any]:
+    end: Any = F("expires_at")
+    if conf.IDLE_TIMEOUT:
+        idle_end = F("last_activity_at") + Value(conf.IDLE_TIMEOUT)
+        end = Least(end, ExpressionWrapper(idle_end, output_field=DateTimeField()))
+    # As the list's filter by state calls them. The first condition is for the index.
+    why = Case(When(expires_at__lte=now, then=Value(EXPIRED)), default=Value(IDLE))
+    ended = sessions.filter(is_revoked=False, expires_at__gt=since).alias(end=end)
+    return _per_day(ended.filter(end__gt=since, end__lte=now), "end", why=why)
+
+
+def _per_day(sessions: UserSessionQuerySet, column: str, **by: Any) -> Iterable[Any]:
+    rows = sessions.order_by().annotate(day=TruncDate(column), **by).values_list("day", *by)
+    return rows.annotate(number=Count("pk"))
 
 
 def _users(now: datetime, is_estimate: bool) -> list[Bar]:
@@ -227,7 +248,7 @@ def _bars(
 
 
 def _name_end(reason: str) -> str:
-    return {"": _("Other"), EXPIRED: _("Expired")}.get(reason) or label(reason)
+    return {"": _("Other"), EXPIRED: _("Expired"), IDLE: _("Idle")}.get(reason) or label(reason)
 
 
 def _query_of_device(device: str) -> str:
@@ -235,8 +256,8 @@ def _query_of_device(device: str) -> str:
 
 
 def _query_of_end(reason: str) -> str:
-    if reason == EXPIRED:
-        return _query(state=EXPIRED)
+    if reason in (EXPIRED, IDLE):
+        return _query(state=reason)
     return _query(reason=reason) if reason else ""
 
 

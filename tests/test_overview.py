@@ -1,6 +1,8 @@
 """The figures behind the admin's pictures."""
 
-from datetime import timedelta
+import random
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
@@ -53,6 +55,40 @@ def test_activity_is_told_back_from_now():
     counted = by_day(overview().activity)
     told = {days: counted[days] for days in (29, 21, 20, 11, 10, 6, 5, 3, 2, 0)}
     assert told == {29: 1, 21: 1, 20: 2, 11: 2, 10: 3, 6: 3, 5: 2, 3: 2, 2: 1, 0: 1}
+
+
+@pytest.mark.parametrize("idle_timeout", [None, 3 * 86400])
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland", "America/Los_Angeles"])
+def test_activity_is_what_counting_each_day_gives(settings, zone, idle_timeout):
+    settings.SESSIONS_EXT = {"IDLE_TIMEOUT": idle_timeout}
+    settings.TIME_ZONE = zone
+    dice, now, lives = random.Random(4), timezone.now(), []
+    for _ in range(120):
+        created_at = now - timedelta(seconds=dice.randint(0, 60 * 86400))
+        expires_at = created_at + timedelta(seconds=dice.randint(3600, 30 * 86400))
+        last_activity_at = created_at + dice.random() * (min(expires_at, now) - created_at)
+        end = min(expires_at, last_activity_at + timedelta(seconds=idle_timeout or 30 * 86400))
+        times = {"created_at": created_at, "expires_at": expires_at, "last_activity_at": last_activity_at}
+        if dice.random() < 0.3:
+            end = last_activity_at
+            times |= {"revoked": True, "revoked_at": end}
+        UserSessionFactory(**times)
+        lives.append((created_at, end))
+    activity = overview().activity
+    assert len(set(activity.numbers)) > 10
+    for day, number in zip(activity.days, activity.numbers, strict=True):
+        midnight = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)) + timedelta(days=1)
+        assert number == sum(start <= min(midnight, now) < end for start, end in lives)
+
+
+def test_an_end_by_idleness_has_its_own_name_and_list(settings):
+    settings.SESSIONS_EXT = {"IDLE_TIMEOUT": 3600}
+    UserSessionFactory.create_batch(2, created_at=ago(days=9), last_activity_at=ago(days=8))
+    UserSessionFactory(created_at=ago(days=9), last_activity_at=ago(days=8), expires_at=ago(days=1))
+    assert {bar.label: (bar.number, bar.query) for bar in overview().reasons} == {
+        "Idle": (2, "?state=idle"),
+        "Expired": (1, "?state=expired"),
+    }
 
 
 def test_ends_are_counted_by_reason_and_lead_to_the_list():
