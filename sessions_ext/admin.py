@@ -18,7 +18,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from . import overview
-from .admin_actions import TEMPLATES, SessionActions
+from .admin_actions import TEMPLATES, SessionActions, list_url
 from .admin_list import (
     BoundedPaginator,
     DeviceFilter,
@@ -54,6 +54,7 @@ class UserSessionAdmin(SessionActions):
     paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
+    empty_value_display = NONE
     search_help_text = _("User name, e-mail address, IP address, network such as 203.0.113.0/24, or id")
     fieldsets = (
         (None, {"fields": ("of_user", "state", "timeline")}),
@@ -88,13 +89,10 @@ class UserSessionAdmin(SessionActions):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
-        if pk := _parsed(UUID, term):
-            return queryset.filter(pk=pk), False
-        if "/" in term and "%" not in term and (network := _parsed(partial(ip_network, strict=False), term)):
-            within = (IsWithin(column, str(network)) for column in ("ip_address", "last_ip_address"))
-            return queryset.filter(Q(next(within)) | Q(next(within))), False
-        if ip_address := _parsed(ip_network, term) and normalise_ip(term):
-            return queryset.filter(Q(ip_address=ip_address) | Q(last_ip_address=ip_address)), False
+        if sought := _id_or_address(term):
+            # Users first, or the database would read every session to join it with its own.
+            users = get_user_model()._base_manager.filter(**{get_user_model().USERNAME_FIELD: term})
+            return queryset.filter(sought | Q(user_id__in=list(users.values_list("pk", flat=True)))), False
         return super().get_search_results(request, queryset, term)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[UserSessionChangeList]:
@@ -136,7 +134,7 @@ class UserSessionAdmin(SessionActions):
             **self.admin_site.each_context(request),
             "title": _("Sessions at a glance"),
             "overview": overview.overview(),
-            "list_url": self._list_url,
+            "list_url": self.list_url,
             "opts": self.opts,
             "media": self.media,
         }
@@ -155,7 +153,7 @@ class UserSessionAdmin(SessionActions):
     def device(self, session: UserSession) -> str:
         return session.device_info or gettext("Unknown device")
 
-    @admin.display(description=_("IP address"), empty_value=NONE)
+    @admin.display(description=_("IP address"))
     def address(self, session: UserSession) -> str:
         address = session.last_ip_address or session.ip_address or NONE
         if not session.location:
@@ -188,11 +186,12 @@ class UserSessionAdmin(SessionActions):
     @admin.display(description=_("sessions"))
     def others(self, session: UserSession) -> str:
         others = UserSession.objects.for_user(session.user_id).active().exclude(pk=session.pk)
-        return rendered("sessions", {"sessions": others.newest_first()[:SHOWN], "user_id": session.user_id})
+        context = {"user_id": session.user_id, "list_url": self.list_url}
+        return rendered("sessions", {"sessions": others.newest_first()[:SHOWN], **context})
 
-    @admin.display(description=_("services"), empty_value=NONE)
+    @admin.display(description=_("services"))
     def providers(self, session: UserSession) -> str:
-        return ", ".join(map(str, session.providers_accessed))
+        return ", ".join(map(str, session.providers_accessed)) or NONE
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -231,6 +230,13 @@ class UserSessionInline(admin.TabularInline):  # type: ignore[type-arg]
     class Media:
         css = {"all": ["sessions_ext/admin.css"]}
 
+    @property
+    def list_url(self) -> str:
+        return list_url(self.admin_site)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is not None and super().has_view_permission(request, obj)
+
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
@@ -239,6 +245,17 @@ class UserSessionInline(admin.TabularInline):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+def _id_or_address(term: str) -> Q | None:
+    if pk := _parsed(UUID, term):
+        return Q(pk=pk)
+    if "/" in term and "%" not in term and (network := _parsed(partial(ip_network, strict=False), term)):
+        within = (IsWithin(column, str(network)) for column in ("ip_address", "last_ip_address"))
+        return Q(next(within)) | Q(next(within))
+    if ip_address := _parsed(ip_network, term) and normalise_ip(term):
+        return Q(ip_address=ip_address) | Q(last_ip_address=ip_address)
+    return None
 
 
 def _parsed(parse: Any, text: str) -> Any:

@@ -151,8 +151,8 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
             count = sum(len(_revoke(batch, note)) for batch in _in_batches(sessions))
             _log_for_all(request, _with_note(_told_of_revoked(count), note))
             self.message_user(request, _told_of_revoked(count), messages.SUCCESS)
-            return HttpResponseRedirect(self._list_url)
-        context = {"title": _("End everybody's sessions"), "form": form, "word": form.word_to_type}
+            return HttpResponseRedirect(self.list_url)
+        context = {"title": _("End everybody's sessions"), "form": form, "is_revoking": True}
         return self._page(request, "end_all", sessions, context)
 
     def _confirmed(
@@ -162,7 +162,10 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
         form = ReasonForm(request.POST if "confirmed" in request.POST else None)
         if form.is_valid():
             note = form.cleaned_data["reason"]
-            count = sum(self._act(request, act, batch, note) for batch in _in_batches(sessions))
+            # All at once: an act changes what a filter of the list finds.
+            pks = list(sessions.order_by("pk").values_list("pk", flat=True))
+            batches = (_by_pk(pks[start : start + BATCH]) for start in range(0, len(pks), BATCH))
+            count = sum(self._act(request, act, batch, note) for batch in batches)
             self.message_user(request, act.told(count), messages.SUCCESS if count else messages.WARNING)
             return None
         shown = list(sessions[:SHOWN])
@@ -170,15 +173,21 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
             self.message_user(request, _("There is nothing to do for these sessions."), messages.WARNING)
             return None
         own = getattr(request, "user_session", None)
+        is_revoking = act.run is _revoke
+        select_across = request.POST.get("select_across", "0")
+        here = request.get_full_path()
         context = {
             "title": act.question,
             "form": form,
             "sessions": shown,
-            "has_own": bool(own and act.run is _revoke and sessions.filter(pk=own.pk).exists()),
+            "has_own": bool(own and is_revoking and sessions.filter(pk=own.pk).exists()),
             "act": act,
+            "is_revoking": is_revoking,
             "selected": request.POST.getlist(helpers.ACTION_CHECKBOX_NAME),
-            "select_across": request.POST.get("select_across", "0"),
-            "target": request.get_full_path() if request.path == self._list_url else self._list_url,
+            "select_across": select_across,
+            # What was ticked may have left the filter by the time of the answer.
+            "target": here if select_across == "1" else self.list_url,
+            "back": here,
         }
         return self._page(request, "confirm", sessions, context)
 
@@ -200,15 +209,19 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
             "count": count,
             "is_estimate": is_estimate,
             "more": count - len(context.get("sessions", ())),
-            "list_url": self._list_url,
+            "list_url": self.list_url,
             "opts": self.opts,
             "media": self.media,
         }
         return TemplateResponse(request, f"{TEMPLATES}/{template}.html", context)
 
     @property
-    def _list_url(self) -> str:
-        return reverse("admin:sessions_ext_usersession_changelist", current_app=self.admin_site.name)
+    def list_url(self) -> str:
+        return list_url(self.admin_site)
+
+
+def list_url(site: admin.AdminSite) -> str:
+    return reverse("admin:sessions_ext_usersession_changelist", current_app=site.name)
 
 
 def _operator(request: HttpRequest) -> Any:
@@ -230,8 +243,12 @@ def _in_batches(sessions: UserSessionQuerySet) -> Iterator[UserSessionQuerySet]:
     ahead = sessions.order_by("pk").values_list("pk", flat=True)
     pks = list(ahead[:BATCH])
     while pks:
-        yield UserSession.objects._primary().filter(pk__in=pks)
+        yield _by_pk(pks)
         pks = list(ahead.filter(pk__gt=pks[-1])[:BATCH])
+
+
+def _by_pk(pks: list[UUID]) -> UserSessionQuerySet:
+    return UserSession.objects._primary().filter(pk__in=pks)
 
 
 def _with_note(message: str, note: str) -> str:

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
@@ -14,7 +15,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from .conf import conf
@@ -58,7 +59,10 @@ class UserSessionChangeList(ChangeList):
         return ["-pk"]  # the order of login; no other is in an index
 
     def get_filters(self, request: HttpRequest) -> Any:
-        filters = super().get_filters(request)
+        try:
+            filters = super().get_filters(request)
+        except ValueError as error:  # there is no year after 9999
+            raise IncorrectLookupParameters from error
         parameters: Any = filters[2]
         (self.since,) = parameters.get("created_at__gte", [None])
         return filters
@@ -165,7 +169,7 @@ class LastActiveFilter(admin.SimpleListFilter):
         "5": _("Past 5 minutes"),
         "60": _("Past hour"),
         "1440": _("Past 24 hours"),
-        "10080": _("Past 7 days"),
+        "10080": pgettext_lazy("last active", "Past 7 days"),
     }
 
     def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:

@@ -1,10 +1,11 @@
 from django.apps import AppConfig, apps
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class SessionsExtConfig(AppConfig):
     name = "sessions_ext"
-    verbose_name = _("Sessions")
+    # The context, since django.contrib.sessions is called so too, and an earlier app's texts win.
+    verbose_name = pgettext_lazy("signed-in devices", "Sessions")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

@@ -60,7 +60,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     def signed_in_since(self, moment: datetime) -> Self:
         """Those with `created_at` from then on. It reads the newer end of the primary key only:
         an id tells when its row was made, which is never before its login."""
-        first = (moment - CLOCK_SKEW).timestamp()
+        first = max((moment - CLOCK_SKEW).timestamp(), 0)
         return self.filter(pk__gte=UUID(int=int(first * 1000) << 80), created_at__gte=moment)
 
     def newest_first(self) -> Self:

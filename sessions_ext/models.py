@@ -97,7 +97,9 @@ class UserSession(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.device_info or _('Unknown device')}, {self.created_at:%Y-%m-%d %H:%M}"
+        moment = self.created_at
+        local = timezone.localtime(moment) if timezone.is_aware(moment) else moment
+        return f"{self.device_info or _('Unknown device')}, {local:%Y-%m-%d %H:%M}"
 
     @alters_data
     def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:

@@ -1,8 +1,13 @@
 """What an administrator sees and may do."""
 
 import os
+import re
+import sys
 import time
 from datetime import UTC, datetime, timedelta
+from html import escape, unescape
+from importlib import import_module
+from types import ModuleType
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -11,11 +16,12 @@ import pytest
 from django.contrib import admin as django_admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
+from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
+from django.urls import re_path, reverse
 from django.utils import timezone
 
 from sessions_ext import admin_actions, admin_list
@@ -141,6 +147,14 @@ def test_the_list_is_searched(admin, column, value, query):
 def test_the_list_is_searched_by_id(admin, form):
     wanted, _ = UserSessionFactory.create_batch(2)
     assert listed(admin, q=form(str(wanted.pk))) == {wanted}
+
+
+@pytest.mark.parametrize("name", ["01980000-0000-7000-8000-000000000000", "198.51.100.7", "198.51.100.0/24"])
+def test_a_user_who_is_called_like_an_id_or_an_address_is_found(admin, name):
+    wanted, _ = UserSessionFactory(user__username=name), UserSessionFactory()
+    other = {"ip_address": "198.51.100.7"} if "." in name else {"id": UUID(name)}
+    also = UserSessionFactory(**other)
+    assert listed(admin, q=name) == {wanted, also}
 
 
 def test_a_search_for_a_name_finds_no_id_that_holds_it(admin):
@@ -356,6 +370,15 @@ def test_a_reason_is_kept_with_the_session_and_in_the_log(admin):
     assert session in listed(admin, reason="admin")
 
 
+@pytest.mark.parametrize("action", ACTIONS)
+def test_it_is_said_who_may_read_the_reason(admin, action):
+    session = UserSessionFactory(is_trusted=action == "untrust_selected")
+    page = ask(admin, action, session).content.decode()
+    assert ("may read it" in page) == action.startswith("revoke")
+    assert ("It is kept in the admin" in page) == action.endswith("trust_selected")
+    assert "may read it" in admin.get(END_ALL).content.decode()
+
+
 def test_a_reason_that_is_too_long_is_asked_for_again(admin):
     session = UserSessionFactory()
     page = revoke(admin, session, reason="x" * 201).content.decode()
@@ -408,6 +431,36 @@ def test_many_sessions_are_shown_in_part_and_ended_in_batches(admin, monkeypatch
     assert len(logged()) == 5
 
 
+def test_all_sessions_of_users_are_revoked_though_batches_change_what_is_filtered(admin, monkeypatch):
+    monkeypatch.setattr(admin_actions, "BATCH", 2)
+    users = UserFactory.create_batch(2)
+    ticked = [UserSessionFactory(user=user, device_info="Lynx") for user in users]
+    others = [UserSessionFactory(user=user, device_info="Mosaic") for user in users]
+    asked = {"query": "?state=active&device=Lynx", "select_across": "1"}
+    assert "4 sessions:" in ask(admin, "revoke_users", *ticked, **asked).content.decode()
+    assert says(act(admin, "revoke_users", *ticked, **asked)) == ["4 sessions were revoked."]
+    assert revoked() == {*ticked, *others}
+
+
+def confirm(client, page):
+    """Answer a page that asks for confirmation, as its form says."""
+    form = page.content.decode().partition('<form method="post"')[2].partition("</form>")[0]
+    hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form)
+    data = {name: [value for key, value in hidden if key == name] for name, _ in hidden}
+    (target,) = re.findall(r'^ action="([^"]*)"', form)
+    return client.post(unescape(target), data, follow=True)
+
+
+@pytest.mark.parametrize("is_across", [False, True])
+def test_what_was_ticked_is_ended_though_it_left_the_filter_meanwhile(admin, is_across):
+    session, query = UserSessionFactory(user__username="wystan"), "?q=wystan&within=60"
+    page = ask(admin, "revoke_selected", session, query=query, select_across=str(int(is_across)))
+    assert f'<a href="{LIST}{escape(query)}" class="closelink">' in page.content.decode()
+    UserSession.objects.filter(pk=session.pk).update(last_activity_at=timezone.now() - timedelta(days=1))
+    confirm(admin, page)
+    assert revoked() == (set() if is_across else {session})
+
+
 @pytest.mark.skipif(django.VERSION < (6, 1), reason="Django 6.1 is the first to have it")
 def test_the_rows_page_has_the_actions_too(admin):
     session = UserSessionFactory()
@@ -417,9 +470,9 @@ def test_the_rows_page_has_the_actions_too(admin):
         "_selected_action": session.pk,
     }
     page = admin.post(page_of(session), data)
-    assert f'action="{LIST}"' in page.content.decode()
+    assert f'<a href="{page_of(session)}" class="closelink">' in page.content.decode()
     assert not revoked()
-    revoke(admin, session)
+    confirm(admin, page)
     assert revoked() == {session}
 
 
@@ -504,6 +557,22 @@ def test_the_rows_page_tells_what_happened_in_order(admin):
     assert "By an administrator" in line
     assert ">Expires<" not in line
     assert ">Expired<" in admin.get(page_of(UserSessionFactory(expired=True))).content.decode()
+
+
+def test_where_nothing_is_known_there_is_one_dash(admin):
+    unknown = {"ip_address": None, "last_ip_address": None, "location": "", "user_agent": ""}
+    page = admin.get(page_of(UserSessionFactory(**unknown))).content.decode()
+    shown = dict(re.findall(r'field-(\w+)">.*?"readonly">(.*?)</div>', page, re.DOTALL))
+    for field in (*unknown, "providers", "trusted", "flagged"):
+        assert shown[field] == "\N{EN DASH}"
+
+
+def test_a_session_is_named_by_the_local_time_of_its_sign_in(admin, settings):
+    session = UserSessionFactory(created_at=datetime(2026, 3, 1, 22, 30, tzinfo=UTC))
+    settings.TIME_ZONE = "Asia/Tokyo"
+    page = admin.get(page_of(session)).content.decode()
+    assert f"{session.device_info}, 2026-03-02 07:30<" in page
+    assert "2026-03-02 07:30:00 JST" in page
 
 
 def test_the_rows_page_lists_the_users_other_active_sessions(admin, user):
@@ -595,6 +664,13 @@ def test_a_row_that_was_brought_in_later_is_found_by_its_date(admin):
         "is_trusted__exact=maybe",
         "created_at__year=x",
         "created_at__year=0",
+        "created_at__year=1",
+        "created_at__year=2",
+        "created_at__year=\N{FULLWIDTH DIGIT NINE}",
+        "created_at__year=1969",
+        "created_at__year=1970",
+        "created_at__year=9998",
+        "created_at__year=9999",
         "created_at__year=2026&created_at__month=13",
         "created_at__month=5&created_at__day=x",
         "created_at__gte=x",
@@ -639,6 +715,13 @@ def test_a_users_page_shows_the_newest_sessions_and_leads_to_all(admin, user, wi
     assert page_of(sessions[0]) not in page
     assert page_of(foreign) not in page
     assert f"{LIST}?user={user.pk}" in unquote(page)
+
+
+@users_have_pages
+def test_where_a_user_is_added_there_are_no_sessions(admin, with_inline):
+    page = admin.get(f"{with_inline}add/").content.decode()
+    assert 'name="username"' in page
+    assert "newest sessions" not in page.lower()
 
 
 @users_have_pages
@@ -711,6 +794,25 @@ def test_a_user_is_no_link_where_the_admin_has_no_users():
     site, session = django_admin.AdminSite(name="other"), UserSessionFactory()
     assert UserSessionAdmin(UserSession, site).of_user(session) == str(session.user)
     assert "href" in UserSessionAdmin(UserSession, django_admin.site).of_user(session)
+
+
+@users_have_pages
+def test_a_second_admin_leads_to_its_own_pages(admin, user, settings, monkeypatch):
+    ops = django_admin.AdminSite(name="ops")
+    ops.register(UserSession, UserSessionAdmin)
+    ops.register(get_user_model(), type("Users", (UserAdmin,), {"inlines": [UserSessionInline]}))
+    urls = ModuleType("urls_of_two_admins")
+    urls.urlpatterns = [re_path("^ops/", ops.urls), *import_module("tests.urls").urlpatterns]
+    monkeypatch.setitem(sys.modules, urls.__name__, urls)
+    settings.ROOT_URLCONF = urls.__name__
+    session, _ = UserSessionFactory.create_batch(2, user=user)
+    theirs = LIST.replace("admin", "ops")
+    for page in (theirs, f"{theirs}{session.pk}/change/", f"{theirs}overview/", f"{theirs}end-all/"):
+        assert 'href="/admin/' not in admin.get(page).content.decode()
+    for page in (f"/ops/auth/user/{user.pk}/change/", f"{theirs}{session.pk}/change/"):
+        assert f'href="{theirs}?user={user.pk}"' in admin.get(page).content.decode()
+    data = {"action": "revoke_selected", "_selected_action": session.pk}
+    assert 'href="/admin/' not in admin.post(theirs, data).content.decode()
 
 
 def test_ending_everybodys_sessions_is_logged_though_it_breaks_off(admin, monkeypatch):

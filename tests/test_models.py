@@ -173,7 +173,7 @@ def test_who_ended_it(session):
 
 
 def test_its_text_names_the_device_and_the_day(session):
-    assert str(session) == f"Firefox on Linux, {session.created_at:%Y-%m-%d %H:%M}"
+    assert str(session) == f"Firefox on Linux, {timezone.localtime(session.created_at):%Y-%m-%d %H:%M}"
     session.device_info = ""
     assert str(session).startswith("Unknown device, ")
 
