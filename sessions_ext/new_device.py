@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 import django
@@ -9,7 +10,7 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core import mail, signing
 from django.core.exceptions import ValidationError
-from django.db.models import Q
+from django.db.models import Case, Q, When
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
@@ -38,7 +39,9 @@ def is_new_device(session: UserSession) -> bool:
         pk__in=earlier.active().filter(is_trusted=True)
     )
     familiar = earlier.filter(seen_lately, device_info=session.device_info)
-    addresses = familiar.exclude(revoked_reason__in=DISTRUSTED).values_list("ip_address", "last_ip_address")
+    # The latest address is of whoever had the cookie, who may be why the session was revoked.
+    latest = Case(When(is_revoked=True, then="ip_address"), default="last_ip_address")
+    addresses = familiar.exclude(revoked_reason__in=DISTRUSTED).values_list("ip_address", latest)
     networks = {network(address) for pair in addresses.distinct() for address in pair}
     return network(session.ip_address) not in networks and earlier.exists()
 
@@ -67,12 +70,22 @@ def link_to_end(session: UserSession, request: HttpRequest | None) -> str:
         path = reverse("sessions_ext:not_me", args=[token])
     except NoReverseMatch:
         return ""
-    if apps.is_installed("django.contrib.sites"):
-        from django.contrib.sites.models import Site
+    root = _root(request)
+    return root and f"{root}{path}"
 
-        scheme = request.scheme if request else "https"
-        return f"{scheme}://{Site.objects.get_current(request).domain}{path}"
-    return request.build_absolute_uri(path) if request else ""
+
+def _root(request: HttpRequest | None) -> str:
+    scheme = request.scheme if request else "https"
+    try:
+        if apps.is_installed("django.contrib.sites"):
+            from django.contrib.sites.models import Site
+
+            return f"{scheme}://{Site.objects.get_current(request).domain}"
+        return f"{scheme}://{request.get_host()}" if request else ""
+    except Exception:
+        # The host is for the caller to choose; whether there is a mail must not be.
+        logger.warning("an e-mail about a new device goes without its link", exc_info=True)
+        return ""
 
 
 def session_of_link(token: str) -> tuple[UserSession | None, int]:
@@ -105,19 +118,25 @@ def _start_thread(*message: str) -> None:
 
 
 if django.VERSION >= (6, 0):
-    from django.tasks import task, task_backends
+    from django.tasks import task_backends
     from django.tasks.backends.immediate import ImmediateBackend
-
-    @task
-    def send_task(*message: str) -> None:
-        """A worker finds it by its name."""
-        send(*message)
+    from django.tasks.exceptions import InvalidTask, InvalidTaskBackend
 
     def _deliver(*message: str) -> None:
-        if isinstance(task_backends["default"], ImmediateBackend):
-            _start_thread(*message)
-        else:
-            send_task.enqueue(*message)
+        try:
+            if not isinstance(task_backends["default"], ImmediateBackend):
+                # Not before: that module fails where the backend or its queue is missing.
+                from .tasks import send_new_device_email
+
+                send_new_device_email.enqueue(*message)
+                return
+        except (InvalidTask, InvalidTaskBackend) as error:
+            _warn_once(str(error))
+        _start_thread(*message)
+
+    @lru_cache
+    def _warn_once(error: str) -> None:
+        logger.warning("django.tasks cannot send the e-mails about new devices, a thread does: %s", error)
 
 else:
     _deliver = _start_thread

@@ -1,4 +1,4 @@
-"""Cleanup as a task of Django's own framework, for a project with a task backend and a scheduler."""
+"""What Django's own task framework does, for a project with a task backend."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import django
 if django.VERSION >= (6, 0):
     from django.tasks import task
 
+    from . import new_device
     from .models import UserSession
 
     @task
@@ -14,6 +15,11 @@ if django.VERSION >= (6, 0):
         """UserSession.objects.cleanup() with those of its arguments that JSON can carry."""
         cleaned = UserSession.objects.db_manager(database).cleanup(**options)
         return dict(cleaned._asdict())
+
+    @task
+    def send_new_device_email(subject: str, text: str, html: str, address: str) -> None:
+        new_device.send(subject, text, html, address)
+
 else:
 
     def __getattr__(name: str) -> Any:

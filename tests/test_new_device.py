@@ -1,18 +1,25 @@
 """The e-mail about a sign-in from a new device, and its link."""
 
+import os
 import re
 import socket
+import subprocess
+import sys
 import threading
+import types
 from datetime import timedelta
 
 import django
 import pytest
 from django.apps import apps
 from django.core import mail, signing
+from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
+from django.http import HttpRequest
 from django.test import Client, RequestFactory, override_settings
 from django.utils import timezone, translation
 from django.utils.module_loading import import_string
 
+from sessions_ext import new_device
 from sessions_ext.models import UserSession
 from sessions_ext.new_device import SALT, is_new_device, link_to_end, send_mail_about
 from sessions_ext.testing import UserFactory, UserSessionFactory
@@ -148,6 +155,16 @@ def test_an_intruder_is_no_acquaintance(user, reason, told):
     assert len(mail.outbox) == told
 
 
+@pytest.mark.parametrize(("fields", "told"), [({"revoked": True}, 1), ({}, 0)])
+def test_a_session_that_was_revoked_vouches_only_for_where_it_signed_in(user, fields, told):
+    """Whoever used its cookie last may have been the reason to revoke it."""
+    UserSessionFactory(user=user, ip_address=AWAY, last_ip_address=HOME, **KNOWN, **fields)
+    sign_in(user)
+    assert len(mail.outbox) == told
+    sign_in(user, address=AWAY)
+    assert len(mail.outbox) == told
+
+
 def test_of_two_at_once_from_a_new_device_one_is_told_of(user):
     now = timezone.now()
     UserSessionFactory(user=user, created_at=now - timedelta(days=1), device_info="curl")
@@ -165,6 +182,8 @@ def test_the_devices_of_others_are_not_ones_own(user):
 def test_a_login_from_before_the_installation_is_no_sign_in(user, client):
     UserSessionFactory(user=user, device_info="curl")
     client.force_login(user)
+    wait()
+    mail.outbox.clear()
     session = client.session
     UserSession.objects.filter(pk=session.pop("_sessions_ext")).delete()
     session.save()
@@ -279,6 +298,40 @@ def test_a_project_with_tasks_sends_it_in_one(user, settings):
     import_string(result.task.module_path).call(*result.args, **result.kwargs)  # as a worker does
     assert mail.outbox[0].subject == "New sign-in from Safari on iPhone"
     assert "/not-me/" in mail.outbox[0].body
+
+
+NO_USE = {
+    "no default backend": {"mails": {"BACKEND": "django.tasks.backends.dummy.DummyBackend"}},
+    "no default queue": {"default": {"BACKEND": "django.tasks.backends.dummy.DummyBackend", "QUEUES": ["q"]}},
+}
+
+
+@pytest.mark.skipif(django.VERSION < (6, 0), reason="django.tasks came with Django 6.0")
+@pytest.mark.parametrize("tasks", NO_USE.values(), ids=NO_USE)
+def test_tasks_of_which_none_is_for_it_leave_it_to_the_thread(user, settings, tasks, caplog, monkeypatch):
+    monkeypatch.delitem(sys.modules, "sessions_ext.tasks", raising=False)
+    new_device._warn_once.cache_clear()
+    settings.TASKS = tasks
+    sign_in(user)
+    for agent in (IPHONE, "curl/8.14.1"):
+        sign_in(user, agent=agent)
+    assert len(mail.outbox) == 2
+    (record,) = [record for record in caplog.records if record.name == "sessions_ext"]
+    assert record.levelname == "WARNING"
+    assert "django.tasks" in record.getMessage()
+
+
+@pytest.mark.skipif(django.VERSION < (6, 0), reason="django.tasks came with Django 6.0")
+@pytest.mark.parametrize("tasks", NO_USE.values(), ids=NO_USE)
+def test_a_project_whose_tasks_are_of_other_names_starts(tasks):
+    start = (
+        f"from example_project import settings; settings.TASKS = {tasks}; import django; django.setup();"
+        "from sessions_ext import new_device"
+    )
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "example_project.settings"}
+    command = [sys.executable, "-c", start]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 # The link
@@ -410,25 +463,63 @@ def test_without_a_request_or_the_urls_there_is_no_link(user, settings):
     assert "href" not in mail.outbox[0].alternatives[0][0]
 
 
-def test_where_a_project_has_sites_the_link_is_of_the_current_one(user, monkeypatch):
+@pytest.fixture
+def current_site(monkeypatch):
+    """Installs a django.contrib.sites whose current site is what the given function returns."""
+
+    def install(get_current):
+        module = types.ModuleType("django.contrib.sites.models")
+        module.Site = types.SimpleNamespace(objects=types.SimpleNamespace(get_current=get_current))
+        monkeypatch.setitem(sys.modules, "django.contrib.sites.models", module)
+        is_installed = apps.is_installed
+        monkeypatch.setattr(
+            apps, "is_installed", lambda name: name == "django.contrib.sites" or is_installed(name)
+        )
+
+    return install
+
+
+def test_where_a_project_has_sites_the_link_is_of_the_current_one(user, current_site):
     session = UserSessionFactory(user=user)
-
-    class Site:
-        class objects:  # noqa: N801
-            @staticmethod
-            def get_current(request):
-                return type("Site", (), {"domain": "example.org"})
-
-    import sys
-    import types
-
-    models = types.ModuleType("django.contrib.sites.models")
-    models.Site = Site
-    monkeypatch.setitem(sys.modules, "django.contrib.sites.models", models)
-    installed = apps.is_installed
-    monkeypatch.setattr(apps, "is_installed", lambda name: name == "django.contrib.sites" or installed(name))
+    current_site(lambda request: types.SimpleNamespace(domain="example.org"))
     assert link_to_end(session, None).startswith("https://example.org/devices/not-me/")
     assert link_to_end(session, RequestFactory().get("/")).startswith("http://example.org/devices/")
+
+
+@pytest.mark.parametrize("error", [ImproperlyConfigured("SITE_ID"), ObjectDoesNotExist("no such Site")])
+def test_sites_that_do_not_answer_cost_the_link_and_not_the_mail(user, current_site, error, caplog):
+    def get_current(request):
+        raise error
+
+    current_site(get_current)
+    sign_in(user)
+    sign_in(user, agent=IPHONE)
+    assert_sent_without_a_link(caplog)
+
+
+def test_a_forged_host_costs_the_link_and_not_the_mail(user, caplog):
+    """Or else whoever stole a password would choose whether its owner hears of it."""
+    sign_in(user)
+    client = Client(headers={"user-agent": IPHONE, "host": "elsewhere.example"}, REMOTE_ADDR=AWAY)
+    client.post("/login/", {"username": user.get_username(), "password": "password"})
+    wait()
+    assert_sent_without_a_link(caplog)
+
+
+def test_a_request_without_a_host_costs_the_link_and_not_the_mail(user, caplog):
+    sign_in(user)
+    UserSession.objects.start(user, request=HttpRequest())
+    wait()
+    assert_sent_without_a_link(caplog)
+
+
+def assert_sent_without_a_link(caplog):
+    (message,) = mail.outbox
+    assert "not-me" not in message.body
+    assert "change your password" in message.body
+    (record,) = [record for record in caplog.records if record.name == "sessions_ext"]
+    assert (record.levelname, "without its link" in record.getMessage()) == ("WARNING", True)
+    assert "not-me" not in caplog.text
 
 
 def test_a_project_without_a_reset_page_offers_none(user, settings):
