@@ -14,6 +14,8 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DataError, transaction
 from django.db.models import Q
 from django.http import HttpRequest
+from django.urls import register_converter
+from django.urls.converters import StringConverter
 from django.views.decorators.debug import sensitive_variables
 from ninja import Field, Router, Schema
 from ninja.pagination import LimitOffsetPagination, paginate
@@ -59,12 +61,14 @@ class BearerAuth(HttpBearer):
 
 class CookieAuth(APIKeyCookie):
     """The session cookie, with Django's CSRF token for what is not safe. A request with a
-    bearer token is not for this class: one that fails does not fall back to the cookie."""
+    bearer token is not for this class: one that fails does not fall back to the cookie. Nor is
+    one whose user another middleware has set: the row would be somebody else's."""
 
     param_name = settings.SESSION_COOKIE_NAME
 
     def __call__(self, request: HttpRequest) -> Any:
-        if tokens.bearer_token(request) is not None or not getattr(request, "user_session", None):
+        session = getattr(request, "user_session", None)
+        if tokens.bearer_token(request) is not None or not session or session.user_id != request.user.pk:
             return None
         return self.authenticate(request, self._get_key(request))
 
@@ -174,6 +178,13 @@ class Page(LimitOffsetPagination):
         offset: int = Field(0, ge=0, le=100_000)
 
 
+class AnyConverter(StringConverter):
+    """A primary key in a path: a text may hold a slash, and anything else."""
+
+    regex = "(?s:.+)"
+
+
+register_converter(AnyConverter, "sessions_ext_any")
 router = Router(tags=["sessions"], auth=session_auth)
 staff_router = Router(tags=["sessions of users"], auth=session_auth)
 for each in (router, staff_router):
@@ -333,7 +344,7 @@ def revoke_session(request: Any, session_id: UUID) -> Any:
 
 
 @staff_router.get(
-    "/users/{user_id}/sessions",
+    "/users/{sessions_ext_any:user_id}/sessions",
     response=list[Session],
     operation_id="list_user_sessions",
     summary="A user's sessions, newest first",
@@ -346,7 +357,7 @@ def list_user_sessions(request: Any, user_id: str, state: State = "active") -> A
 
 
 @staff_router.delete(
-    "/users/{user_id}/sessions",
+    "/users/{sessions_ext_any:user_id}/sessions",
     response={200: Ended},
     operation_id="revoke_user_sessions",
     summary="Sign a user out everywhere",
@@ -359,7 +370,7 @@ def revoke_user_sessions(request: Any, user_id: str) -> Any:
 
 
 @staff_router.delete(
-    "/users/{user_id}/sessions/{session_id}",
+    "/users/{sessions_ext_any:user_id}/sessions/{session_id}",
     response={204: None},
     operation_id="revoke_user_session",
     summary="Sign out one of a user's sessions",
@@ -373,13 +384,17 @@ def revoke_user_session(request: Any, user_id: str, session_id: UUID) -> Any:
 
 
 def _username(identifier: str) -> str:
-    """The user name of the one account with this e-mail address, or what was given: a user
-    name of that spelling comes first."""
+    """The user name of the one active account with this e-mail address, or what was given: a
+    user name of that spelling comes first."""
     users = auth.get_user_model()
     name, email = users.USERNAME_FIELD, users.get_email_field_name()
+    fields = {field.name for field in users._meta.get_fields()}
     identifier = users.normalize_username(identifier)
-    if "@" in identifier and name != email and email in {f.name for f in users._meta.get_fields()}:
-        known = users._default_manager.filter(Q(**{name: identifier}) | Q(**{f"{email}__iexact": identifier}))
+    if "@" in identifier and name != email and email in fields:
+        addressed = Q(**{f"{email}__iexact": identifier})
+        if "is_active" in fields:
+            addressed &= Q(is_active=True)
+        known = users._default_manager.filter(Q(**{name: identifier}) | addressed)
         names = list(known.values_list(name, flat=True)[:2])
         if len(names) == 1:
             return str(names[0])

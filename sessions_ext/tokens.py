@@ -95,7 +95,8 @@ def refresh(token: str, request: HttpRequest | None = None) -> TokenPair | None:
 
     A token that was used up before is a replay, and ends the session (RFC 9700, 4.14.2): unless
     it is the one that the current token replaced within REFRESH_GRACE, when the current pair
-    is given out again. Does not raise for a replay, so that no transaction undoes that end.
+    is given out again. Answer None with a response: an exception that leaves the view
+    undoes the end of the session with the rest of its transaction (ATOMIC_REQUESTS).
     """
     claims = _decode(token, REFRESH)
     login = claims and _login(claims)

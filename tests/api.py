@@ -1,7 +1,9 @@
 """The API as a project mounts it, with operations of the project's own beside it."""
 
 from django.contrib.auth import login as cookie_login
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpResponse
+from django.urls import path as url
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
@@ -56,3 +58,13 @@ handled.add_router("", staff_router)
 @handled.exception_handler(ValidationError)
 def answer_in_html(request, error):
     return HttpResponse("<h1>No.</h1>", status=getattr(error, "status_code", 422))
+
+
+# A project with Django's LoginRequiredMiddleware.
+behind_login = NinjaAPI(urls_namespace="behind-login", auth=session_auth)
+behind_login.add_router("", router)
+behind_login.add_router("", staff_router)
+api_urls = behind_login.urls
+for pattern in api_urls[0]:
+    login_not_required(pattern.callback)
+urlpatterns = [url("api/", api_urls)]

@@ -19,9 +19,11 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.contrib.auth.tokens import default_token_generator
 from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookies
+from django.core.exceptions import PermissionDenied
 from django.core.management import call_command
 from django.core.signals import got_request_exception
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
+from django.http import HttpResponse
 from django.test import AsyncRequestFactory, Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import path, resolve
@@ -49,7 +51,29 @@ def refresh_and_fail(request):
     raise RuntimeError("after the rotation")
 
 
-urlpatterns = [*paths, path("refresh-and-fail/", refresh_and_fail)]
+def refresh_or_raise(request):
+    """A view of the project's own that answers a replay with an exception."""
+    if tokens.refresh(request.GET["token"]) is None:
+        raise PermissionDenied
+    return HttpResponse("ok")
+
+
+@transaction.non_atomic_requests
+def refresh_or_raise_outside(request):
+    return refresh_or_raise(request)
+
+
+def refresh_or_answer(request):
+    return HttpResponse(status=200 if tokens.refresh(request.GET["token"]) else 403)
+
+
+urlpatterns = [
+    *paths,
+    path("refresh-and-fail/", refresh_and_fail),
+    path("refresh-or-raise/", refresh_or_raise),
+    path("refresh-or-raise-outside/", refresh_or_raise_outside),
+    path("refresh-or-answer/", refresh_or_answer),
+]
 
 
 def tokens_of(user):
@@ -157,17 +181,36 @@ def test_an_error_after_a_rotation_that_stands_burns_no_token(user):
     assert tokens.refresh(answer.json()["refresh_token"])
 
 
+@pytest.mark.urls(__name__)
 def test_a_detected_replay_stays_revoked(user, settings, atomic_requests):
     """F03: the 401 that tells of it undoes nothing, nor does an error of a later request."""
     settings.SESSIONS_EXT = {"REFRESH_GRACE": 0}
     pair = tokens_of(user)
-    following = tokens.refresh(pair.refresh_token)
-    assert post("/api/sessions/refresh", {"refresh_token": pair.refresh_token}).status_code == 401
-    session = UserSession.objects.get()
-    assert session.revoked_reason == "refresh_reuse"
-    headers = {"Authorization": f"Bearer {following.access_token}"}
+    used = {"refresh_token": pair.refresh_token}
+    following = post("/api/sessions/refresh", used).json()
+    assert post("/api/sessions/refresh", used).status_code == 401
+    for token in (pair.refresh_token, following["refresh_token"]):
+        assert post("/refresh-and-fail/", {"refresh_token": token}).status_code == 500
+        assert UserSession.objects.get().revoked_reason == "refresh_reuse"
+    headers = {"Authorization": f"Bearer {following['access_token']}"}
     assert Client().get("/api/sessions", headers=headers).status_code == 401
-    assert post("/api/sessions/refresh", {"refresh_token": following.refresh_token}).status_code == 401
+    answer = post("/api/sessions/refresh", {"refresh_token": following["refresh_token"]})
+    assert answer.status_code == 401
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize(
+    ("view", "reason"),
+    [("answer", "refresh_reuse"), ("raise-outside", "refresh_reuse"), ("raise", "")],
+)
+def test_a_replay_before_a_view_of_the_projects_own(user, settings, atomic_requests, view, reason):
+    """F03: only an exception that leaves the transaction undoes the end, as refresh() says."""
+    settings.SESSIONS_EXT = {"REFRESH_GRACE": 0}
+    pair = tokens_of(user)
+    assert tokens.refresh(pair.refresh_token)
+    answer = Client().get(f"/refresh-or-{view}/", {"token": pair.refresh_token})
+    assert answer.status_code == 403
+    assert UserSession.objects.get().revoked_reason == reason
 
 
 @pytest.mark.django_db(transaction=True)
@@ -654,6 +697,18 @@ def test_a_claim_of_another_kind_is_refused(user, settings, claim, value):
     assert tokens.verify(signed(access, settings, **{claim: value})) is None
     assert tokens.refresh(signed(refresh, settings, **{claim: value})) is None
     assert tokens.verify(pair.access_token)
+
+
+@pytest.mark.parametrize("more", ["\ud800", "é"])
+def test_a_digest_that_is_not_ascii_is_refused(user, settings, more):
+    """F12: that of the right backend before it, so that it would be compared; and it ends nothing."""
+    pair = tokens_of(user)
+    for token, use in ((pair.access_token, tokens.verify), (pair.refresh_token, tokens.refresh)):
+        backend, _, digest = claims_of(token)["auth"].partition(".")
+        for auth in (f"{backend}.{more}", f"{backend}.{digest}{more}"):
+            assert use(signed(claims_of(token), settings, auth=auth)) is None
+    assert UserSession.objects.get().is_active
+    assert not are_refused(pair)
 
 
 def test_tokens_of_two_sessions_are_not_mixed(user, settings):

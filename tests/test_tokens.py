@@ -453,6 +453,18 @@ def test_the_async_twins_do_the_same(user):
     assert async_to_sync(tokens.arefresh)(following.refresh_token) is None
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_verdict_of_before_a_key_rotation_is_for_the_database_to_judge(user, settings):
+    """It holds the hash by the old key; the token that a server with the new one gave out does not."""
+    settings.SESSIONS_EXT = {"CACHE": "default"}
+    pair = sign_in(user)
+    assert tokens.verify(pair.access_token)
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "n" * 50, [settings.SECRET_KEY]
+    following = tokens.refresh(pair.refresh_token)
+    assert tokens.verify(following.access_token).user == user
+    assert row_of(pair).is_active
+
+
 # Replays, and the grace window.
 
 
