@@ -16,6 +16,8 @@ MODULES = [
     "middleware",
     "receivers",
     "security",
+    "tokens",
+    "api",
     "admin",
     "testing",
     "views",
