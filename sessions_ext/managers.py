@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, connections, models, router, transaction
 from django.db.models import F
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Least
 from django.dispatch import Signal
 from django.http import HttpRequest
 from django.utils import timezone
@@ -55,7 +55,10 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     def ended(self, at: datetime | None = None) -> Self:
         """Revoked or expired, the latest end first."""
         ended = self.filter(~active(at or timezone.now()))
-        return ended.order_by(Coalesce("revoked_at", "expires_at").desc(), "-id")
+        end: Any = F("expires_at")
+        if conf.IDLE_TIMEOUT:
+            end = Least(end, F("last_activity_at") + conf.IDLE_TIMEOUT)
+        return ended.order_by(Coalesce("revoked_at", end).desc(), "-id")
 
     def signed_in_since(self, moment: datetime) -> Self:
         """Those with `created_at` from then on. It reads the newer end of the primary key only:

@@ -117,6 +117,14 @@ class UserSession(models.Model):
         return not self.is_revoked and now < self.expires_at and not idle
 
     @property
+    def ended_at(self) -> datetime | None:
+        """When this session was revoked, expired or idled out; None while it is active."""
+        if self.is_active:
+            return None
+        idle_end = self.last_activity_at + conf.IDLE_TIMEOUT if conf.IDLE_TIMEOUT else self.expires_at
+        return self.revoked_at or min(self.expires_at, idle_end)
+
+    @property
     def ended_by(self) -> EndedBy | None:
         """Who revoked this session; None if nobody did."""
         return ended_by(self.revoked_reason) if self.is_revoked else None
