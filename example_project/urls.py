@@ -1,6 +1,6 @@
 from django.contrib import admin
+from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import LoginView, LogoutView
 from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView, TemplateView
@@ -8,11 +8,25 @@ from django.views.generic import RedirectView, TemplateView
 from .api import api
 from .views import landing
 
+RESET = {"template_name": "password_reset.html"}
+
 urlpatterns = [
     path("", landing, name="landing"),
     path("private/", login_required(TemplateView.as_view(template_name="private.html")), name="private"),
-    path("login/", LoginView.as_view(template_name="login.html"), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    path("login/", auth.LoginView.as_view(template_name="login.html"), name="login"),
+    path("logout/", auth.LogoutView.as_view(), name="logout"),
+    path("password-reset/", auth.PasswordResetView.as_view(**RESET), name="password_reset"),
+    path("password-reset/sent/", auth.PasswordResetDoneView.as_view(**RESET), name="password_reset_done"),
+    path(
+        "password-reset/<uidb64>/<token>/",
+        auth.PasswordResetConfirmView.as_view(**RESET),
+        name="password_reset_confirm",
+    ),
+    path(
+        "password-reset/done/",
+        auth.PasswordResetCompleteView.as_view(**RESET),
+        name="password_reset_complete",
+    ),
     path("devices/", include("sessions_ext.urls")),
     path("admin/", admin.site.urls),
     path("api/", api.urls),

@@ -16,8 +16,11 @@ from django.core import mail, signing
 from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.http import HttpRequest
 from django.test import Client, RequestFactory, override_settings
+from django.urls import include
+from django.urls import path as route
 from django.utils import timezone, translation
 from django.utils.module_loading import import_string
+from django.views.generic import View
 
 from sessions_ext import new_device
 from sessions_ext.models import UserSession
@@ -427,10 +430,11 @@ def test_the_link_of_a_deleted_session_says_that_it_ended(user):
         assert "has ended already" in page.content.decode()
 
 
-def test_the_link_needs_its_csrf_token_and_no_login(user, settings):
+@pytest.mark.parametrize("middleware", [["django.middleware.csrf.CsrfViewMiddleware"], []])
+def test_the_link_needs_its_csrf_token_and_no_login(user, settings, middleware):
     settings.MIDDLEWARE = [
         *settings.MIDDLEWARE,
-        "django.middleware.csrf.CsrfViewMiddleware",
+        *middleware,
         "django.contrib.auth.middleware.LoginRequiredMiddleware",
     ]
     sign_in_free = UserSessionFactory(user=user)
@@ -522,8 +526,20 @@ def assert_sent_without_a_link(caplog):
     assert "not-me" not in caplog.text
 
 
-def test_a_project_without_a_reset_page_offers_none(user, settings):
+def test_a_project_without_a_reset_page_offers_the_devices(user, settings):
     settings.ROOT_URLCONF = "tests.only_devices"
+    page = page_of_used_link(user)
+    assert "Reset your password" not in page
+    assert 'href="/devices/"' in page
+
+
+def test_a_project_with_allauth_offers_its_reset_page(user, settings):
+    forgotten = route("forgotten/", View.as_view(), name="account_reset_password")
+    settings.ROOT_URLCONF = (route("devices/", include("sessions_ext.urls")), forgotten)
+    assert 'href="/forgotten/"' in page_of_used_link(user)
+
+
+def page_of_used_link(user):
     session = UserSessionFactory(user=user)
     path = link_to_end(session, RequestFactory().get("/")).removeprefix("http://testserver")
-    assert "Reset your password" not in Client().post(path).content.decode()
+    return Client().post(path).content.decode()

@@ -103,6 +103,35 @@ def test_what_ended_is_below_with_the_reason(client, here, user):
         assert why in ended
 
 
+def test_where_a_session_was_used_last_is_not_where_it_signed_in(client, here, there):
+    """Or else the address of a thief would stand beside the city of the owner."""
+    UserSession.objects.filter(pk=there.pk).update(last_ip_address="198.51.100.66")
+    page = text(client.get(LIST))
+    assert "Safari on iPhone New York, US · 192.0.2.1 Last active just now" in page
+    assert "last from 198.51.100.66" in page
+    assert page.count("last from") == 1
+
+
+def test_what_idled_out_ended_then_and_not_when_it_would_have_expired(client, here, user, settings):
+    settings.SESSIONS_EXT = {"IDLE_TIMEOUT": 3600}
+    now, day, hour = timezone.now(), timedelta(days=1), timedelta(hours=1)
+    begun = {"user": user, "created_at": now - 5 * day}
+    idle = UserSessionFactory(last_activity_at=now - 4 * day, expires_at=now + 25 * day, **begun)
+    revoked = UserSessionFactory(revoked=True, revoked_at=now - 3 * day, **begun)
+    expired = UserSessionFactory(last_activity_at=now - 2 * day, expires_at=now - 2 * day, **begun)
+    ended = list(UserSession.objects.for_user(user).ended())
+    assert ended == [expired, revoked, idle]
+    assert [session.ended_at for session in ended] == [now - 2 * day, now - 3 * day, now - 4 * day + hour]
+    assert here.ended_at is None
+    shown = timezone.localtime(now - 4 * day + hour).isoformat()
+    assert f'datetime="{shown}"' in client.get(LIST).content.decode()
+
+
+def test_without_an_idle_timeout_it_ended_when_it_expired(user):
+    session = UserSessionFactory(user=user, expired=True)
+    assert session.ended_at == session.expires_at
+
+
 @pytest.mark.parametrize("reason", RevokedReason)
 def test_every_reason_has_words_for_the_person(reason):
     words = why_ended(UserSession(is_revoked=True, revoked_reason=reason.value))
@@ -254,10 +283,11 @@ def test_a_get_changes_nothing(client, here, there, path):
     assert not there.is_trusted
 
 
+@pytest.mark.parametrize("middleware", [["django.middleware.csrf.CsrfViewMiddleware"], []])
 @pytest.mark.parametrize("path", [sign_out, trust, lambda session: OTHERS])
-def test_a_form_without_its_csrf_token_changes_nothing(user, there, settings, path):
-    """F23"""
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.csrf.CsrfViewMiddleware"]
+def test_a_form_without_its_csrf_token_changes_nothing(user, there, settings, path, middleware):
+    """F23, and in a project that has not the middleware too."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, *middleware]
     client = Client(enforce_csrf_checks=True)
     log_in(client, user)
     assert client.post(path(there)).status_code == 403
@@ -383,6 +413,18 @@ def test_without_a_time_in_the_data_the_sign_in_counts(client, user, there):
         UserSession.objects.filter(pk=here.pk).update(created_at=timezone.now() - age)
         client.post(sign_out(there))
         assert reason_of(there) == expected
+
+
+def test_a_session_from_before_the_installation_is_not_authenticated_just_now(client, here, there):
+    """Its row is new, but nobody knows when its person gave the password."""
+    data = client.session
+    del data[ID_KEY], data[AUTHENTICATED_KEY]
+    data.save()
+    UserSession.objects.filter(pk=here.pk).delete()
+    assert "Confirm that it is you" in text(client.post(sign_out(there)))
+    assert reason_of(there) == ""
+    client.post(sign_out(there), {"password": "password"})
+    assert reason_of(there) == "user"
 
 
 def test_logging_in_again_counts_too(client, stale, there, user):
