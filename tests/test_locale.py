@@ -5,6 +5,7 @@ import re
 import shutil
 
 import pytest
+from django.apps import apps
 from django.template.loader import render_to_string
 from django.utils import translation
 
@@ -101,3 +102,16 @@ def test_the_e_mail_speaks_the_language(language, subject, greeting):
         ]
     assert parts[0].strip() == subject
     assert parts[1].startswith(greeting)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_shown_is_ours_and_not_of_an_app_with_the_same_texts(language):
+    with translation.override(language):
+        for key, text in catalogue(APP, language).items():
+            if isinstance(key, str):
+                context, _, message = key.rpartition("\x04")
+                shown = translation.pgettext(context, message) if context else translation.gettext(message)
+                assert shown == text
+        assert apps.get_app_config("sessions_ext").verbose_name == {"de": "Sitzungen", "es": "Sesiones"}.get(
+            language, "Sessions"
+        )
