@@ -2,10 +2,12 @@
 
 import re
 
+from tests.browsers import Visitor, running_chromium, running_demo
 from tests.servers import Browser
 from tests.test_demo import log_in
 
 LIST = "/admin/sessions_ext/usersession/"
+IPV6 = "2001:db8:1234:5678:9abc:def0:1234:5678"
 SCRIPT = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"
 
 
@@ -13,6 +15,20 @@ def follow(page, selector):
     """Click what leads to another page, and wait until that is there."""
     with page.expect_navigation():
         page.click(selector)
+
+
+def hidden_at_the_side(page):
+    """What is wider than it is shown, and would have to be scrolled sideways."""
+    boxes = page.locator(".results, .session-scroll")
+    return boxes.evaluate_all("boxes => boxes.map(box => box.scrollWidth - box.clientWidth).filter(Boolean)")
+
+
+def ask_to_revoke(page, number):
+    page.goto(f"{LIST}?state=active")
+    for box in page.locator("#result_list .action-select").all()[:number]:
+        box.check()
+    page.select_option("[name=action]", "revoke_selected")
+    follow(page, "[name=index]")
 
 
 def rows_of(page):
@@ -92,6 +108,23 @@ def test_the_pages_fit_a_phone(visitor):
     for path in (LIST, first_row, f"{LIST}overview/", f"{LIST}end-all/", "/admin/auth/user/2/change/"):
         admin.page.goto(path)
         assert admin.page.evaluate("document.documentElement.scrollWidth") == 390
+        assert not hidden_at_the_side(admin.page)
+    ask_to_revoke(admin.page, 3)
+    assert admin.page.evaluate("document.documentElement.scrollWidth") == 390
+    assert not hidden_at_the_side(admin.page)
+    assert admin.page.locator(".session-table .session-state").last.is_visible()
+
+
+def test_the_lists_last_column_is_seen_beside_longer_words_and_addresses(tmp_path, monkeypatch):
+    monkeypatch.setenv("LANGUAGE_CODE", "de")
+    with running_demo(tmp_path, "tests.settings_demo") as server, running_chromium() as browser:
+        admin = Visitor(browser, server, viewport={"width": 1280, "height": 800})
+        admin.log_in("admin", LIST)
+        assert "Benutzersitzungen" in admin.page.title()
+        assert not hidden_at_the_side(admin.page)
+        address = admin.page.locator("td.field-address").nth(2)
+        address.evaluate("(cell, text) => cell.textContent = text", IPV6)
+        assert not hidden_at_the_side(admin.page)
 
 
 def test_the_overviews_pictures_have_their_numbers_beside_them(visitor):
