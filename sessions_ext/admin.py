@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote
+from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DataError
@@ -14,6 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -95,6 +97,11 @@ class UserSessionAdmin(SessionActions):
             return queryset.filter(sought | Q(user_id__in=list(users.values_list("pk", flat=True)))), False
         return super().get_search_results(request, queryset, term)
 
+    def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> BoundedPaginator:
+        paginator: Any = super().get_paginator(request, *args, **kwargs)
+        paginator.is_at_beginning = PAGE_VAR not in request.GET
+        return paginator  # type: ignore[no-any-return]
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[UserSessionChangeList]:
         return UserSessionChangeList
 
@@ -105,9 +112,14 @@ class UserSessionAdmin(SessionActions):
         wrong = HttpResponseRedirect(f"{request.path}?e=1")
         if any("\0" in value for values in request.GET.lists() for value in (values[0], *values[1])):
             return wrong
-        may_end = self.has_revoke_permission(request)
+        context = {
+            # Django's own title is long, and in some languages reaches below the buttons.
+            "title": capfirst(self.opts.verbose_name_plural),
+            "may_end": self.has_revoke_permission(request),
+            **(extra_context or {}),
+        }
         try:
-            return super().changelist_view(request, {"may_end": may_end, **(extra_context or {})})
+            return super().changelist_view(request, context)
         except (ValidationError, OverflowError, DataError):
             return wrong
 

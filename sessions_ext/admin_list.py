@@ -33,8 +33,18 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     """Counts up to LISTED_AT_MOST rows. Where there are more, `count` is an estimate, and the
     pages end there: a deeper one would be read through to be skipped."""
 
+    is_at_beginning = False
+
+    @cached_property
+    def beginning(self) -> list[Any]:
+        """The first page, and one more row if there is one."""
+        return list(self.object_list[: self.per_page + 1])
+
     @cached_property
     def _counted(self) -> tuple[int, bool]:
+        # What fits on a page is not counted, which would be a second pass over the table.
+        if self.is_at_beginning and len(self.beginning) <= self.per_page:
+            return len(self.beginning), False
         rows: Any = self.object_list
         return count_or_estimate(rows, LISTED_AT_MOST)
 
@@ -73,6 +83,8 @@ class UserSessionChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
+        if self.page_num == 1 and not self.show_all:
+            self.result_list = self.paginator.beginning[: self.list_per_page]
         self.full_result_count = self.result_count  # or the search form repeats the number
 
     @cached_property
@@ -140,9 +152,9 @@ class ReasonFilter(admin.SimpleListFilter):
         reason = self.value()
         if not reason:
             return queryset
-        return queryset.revoked().filter(
-            Q(revoked_reason=reason) | Q(revoked_reason__startswith=f"{reason}: ")
-        )
+        wanted = Q(revoked_reason=reason) | Q(revoked_reason__startswith=f"{reason}: ")
+        # The first condition is the cheaper one to find false.
+        return queryset.revoked().filter(revoked_reason__startswith=reason).filter(wanted)
 
 
 class DeviceFilter(admin.SimpleListFilter):

@@ -29,13 +29,16 @@ PAGES = {
     "state=expired": f"{LIST}?state=expired",
     "state=revoked": f"{LIST}?state=revoked",
     "reason=admin": f"{LIST}?reason=admin",
+    "reason, no match": f"{LIST}?reason=suspicious",
     "trusted": f"{LIST}?is_trusted__exact=1",
     "device, rare": f"{LIST}?device=Lynx",
     "within 5 minutes": f"{LIST}?within=5",
     "search a name": f"{LIST}?q=person77",
     "search an id": f"{LIST}?q=00000000-0000-7000-8000-000000000000",
     "search an address": f"{LIST}?q=192.0.2.7",
+    "an address, no match": f"{LIST}?q=203.0.113.7",
     "search a network": f"{LIST}?q=192.0.2.0/30",
+    "a network, no match": f"{LIST}?q=203.0.113.0/24",
     "a user's": f"{LIST}?user={{user}}",
     "overview": f"{LIST}overview/",
 }
@@ -108,7 +111,7 @@ def main():
             f"{timezone.now().date()}, PostgreSQL {server}, Python {platform.python_version()}, "
             f"Django {django.__version__}, {os.cpu_count()} cores; {options.rows} sessions\n"
         )
-        print(f"{'page':<20} {'ms':>7} {'CPU ms':>7} {'SQL ms':>10} {'statements':>11}")
+        print(f"{'page':<21} {'ms':>7} {'CPU ms':>7} {'SQL ms':>10} {'statements':>11}")
         names = {"day": timezone.now() - timedelta(days=20), "user": User.objects.get(username="person7").pk}
         for name, path in PAGES.items():
             if options.pages and name not in options.pages:
@@ -118,7 +121,7 @@ def main():
             cpu = min(seconds for _, seconds, _ in visits)
             took = min(seconds for seconds, *_ in visits)
             figures = f"{took * 1000:>7.0f} {cpu * 1000:>7.0f} {sql * 1000:>10.0f}"
-            print(f"{name:<20} {figures} {len(visits[0][2]):>11}", flush=True)
+            print(f"{name:<21} {figures} {len(visits[0][2]):>11}", flush=True)
             if options.explain:
                 for query in visits[-1][2]:
                     print("   ", query["time"], query["sql"][:400])
