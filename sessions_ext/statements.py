@@ -4,7 +4,7 @@ batch, and they run with new parameters."""
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, NamedTuple
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.models.expressions import Expression
 from django.db.models.sql import DeleteQuery, UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
@@ -57,7 +57,7 @@ class Prepared(NamedTuple):
     def change(self, using: str, values: dict[str, Any]) -> int:
         """How many rows it changed or deleted."""
         connection = connections[using]
-        with connection.cursor() as cursor:
+        with transaction.mark_for_rollback_on_error(using), connection.cursor() as cursor:
             cursor.execute(self.sql, _bound(self.params, values, connection))
             return int(cursor.rowcount)
 

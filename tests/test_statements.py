@@ -1,9 +1,10 @@
 """The statements made once are the ORM's, with other parameters."""
 
 import pickle
+from contextlib import suppress
 
 import pytest
-from django.db import connection, router
+from django.db import OperationalError, connection, router, transaction
 from django.test.utils import CaptureQueriesContext
 
 from sessions_ext import hot, managers
@@ -135,3 +136,18 @@ def test_a_user_of_another_session_touches_nothing(user, later, rf):
     session.user = UserFactory()
     later(60)
     assert not session.touch(rf.get("/"))
+
+
+def test_a_touch_that_fails_spoils_its_transaction(user, later, rf):
+    """As any other update does: who catches the error cannot go on as if nothing was."""
+    later(0)
+    session = UserSessionFactory(user=user)
+    later(60)
+
+    def fail(*args):
+        raise OperationalError
+
+    with transaction.atomic():
+        with connection.execute_wrapper(fail), suppress(OperationalError):
+            session.touch(rf.get("/"))
+        assert connection.needs_rollback
