@@ -1,7 +1,9 @@
 """Every statement the app runs. Each method that touches the database has an
 `a`-prefixed twin with the same signature that does the same off the event loop."""
 
+from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from .models import UserSession
 
+CHUNK = 5000  # rows
 CLOCK_SKEW = timedelta(days=1)  # more than two clocks of one site ever differ
 
 
@@ -118,12 +121,21 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     @alters_rows
     def delete(self) -> tuple[int, dict[str, int]]:
         """Django's own delete(); no verdict about these rows holds after it."""
-        self._for_write = True
-        active_ones = self.active().order_by().values_list("user_id", flat=True) if conf.CACHE else ()
-        users = set(active_ones)
-        with transaction.atomic(using=self.db, savepoint=False):
-            verdicts.forget(users, self.db)
+        if not conf.CACHE:
             return super().delete()
+        self._for_write = True
+        deleted: Counter[str] = Counter()
+        with transaction.atomic(using=self.db, savepoint=False):
+            # Changes nothing, but takes SQLite's write lock, and that must come before a read.
+            self.model._base_manager.using(self.db).filter(pk=UUID(int=0)).update(is_trusted=False)
+            found = list(self.order_by("pk").values_list("pk", "user_id"))
+            verdicts.forget({user_id for _, user_id in found}, self.db)
+            # No others: whoever logs in meanwhile is not told of.
+            for start in range(0, max(len(found), 1), CHUNK):
+                these = self.filter(pk__in=[pk for pk, _ in found[start : start + CHUNK]])
+                deleted.update(super(UserSessionQuerySet, these).delete()[1])
+        self._result_cache = None
+        return deleted.total(), dict(deleted)
 
     arevoke = twin(revoke)
     adelete = twin(delete)  # type: ignore[arg-type]
@@ -135,12 +147,20 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         if not 0 < len(reason) <= 255 or "\0" in reason:
             raise ValueError("A reason has 1 to 255 characters, and no NUL.")
         self._for_write = True
+        now = timezone.now()
         rows = in_lock_order(self.filter(is_revoked=False))
-        ended = update_returning(
-            rows, "id", "user_id", is_revoked=True, revoked_at=timezone.now(), revoked_reason=reason
-        )
+        # In a transaction, so that no verdict holds between its commit and the news of it.
+        with transaction.atomic(using=self.db, savepoint=False) if conf.CACHE else nullcontext():
+            ended = update_returning(
+                rows, "id", "user_id", is_revoked=True, revoked_at=now, revoked_reason=reason
+            )
+            if conf.CACHE:
+                # Also of what another call revoked, whose news may be on its way or lost.
+                since = now - conf.VERDICT_TTL - timedelta(seconds=verdicts.MARGIN)
+                lately = self.filter(is_revoked=True, revoked_at__gte=since).order_by()
+                users = {*lately.values_list("user_id", flat=True), *(user_id for _, user_id in ended)}
+                verdicts.forget(users, self.db)
         if ended:
-            verdicts.forget({user_id for _, user_id in ended}, self.db)
             self._send_after_commit(
                 signals.session_revoked,
                 session_ids=[session_id for session_id, _ in ended],
@@ -245,14 +265,15 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         whatever else is passed. One query, on the database that revokes are written to; none
         with `recall` where the CACHE has a verdict that still holds."""
         using, version = self._db or router.db_for_write(self.model), None
-        if recall and conf.CACHE:
+        is_ours = type(self) is UserSessionManager  # a project's own may say which rows there are
+        if recall and conf.CACHE and is_ours:
             session, version = verdicts.recall(self.model, using, user_id, session_id)
             if session and session.is_active:
                 return session
         try:
-            if type(self) is UserSessionManager:
+            if is_ours:
                 session = hot.verify(using, user_id, session_id)
-            else:  # a project's own manager may say which rows there are
+            else:
                 found = self._primary().active().filter(user_id=user_id, pk=session_id)
                 session = found.select_related("user").first()
         except (ValidationError, ValueError, TypeError, OverflowError, DataError):

@@ -23,10 +23,12 @@ def connect() -> None:
     user_logged_in.connect(on_login, dispatch_uid="sessions_ext.login")
     user_logged_out.connect(on_logout, dispatch_uid="sessions_ext.logout")
     session_started.connect(on_session_started, dispatch_uid="sessions_ext.started")
+    user_key = _key(auth.get_user_model())
     for model in apps.get_models():
         if issubclass(model, UserSession):
             post_save.connect(on_session_saved, sender=model, dispatch_uid="sessions_ext.session_saved")
-        if issubclass(model, auth.get_user_model()):  # its proxies send signals of their own
+        # Its proxies, and the models that it inherits tables from, send signals of their own.
+        if _key(model) == user_key:
             pre_save.connect(before_user_saved, sender=model, dispatch_uid="sessions_ext.before")
             pre_delete.connect(before_user_deleted, sender=model, dispatch_uid="sessions_ext.deleted")
             post_save.connect(on_user_saved, sender=model, dispatch_uid="sessions_ext.saved")
@@ -101,14 +103,9 @@ def on_session_started(
 def before_user_saved(
     sender: Any, instance: Any, raw: bool, using: str, update_fields: Any = None, **kwargs: Any
 ) -> None:
-    """See whether this save changes the password: one query for a save that may. Let a user who
-    came from the CACHE write what was changed, and not what the cache did not know to be old."""
-    if recalled := vars(instance).pop("_sessions_ext_recalled", None):
-        stored = sender._base_manager.using(using).filter(pk=instance.pk).values(*recalled).first() or {}
-        for name, value in stored.items():
-            if getattr(instance, name) == recalled[name]:
-                setattr(instance, name, value)
-    if raw or instance._state.adding or not _saves("password", update_fields):
+    """See whether this save changes the password: one query for a save that may."""
+    verdicts.bring_up_to_date(instance, using, update_fields)
+    if raw or instance._state.adding or not _saves(sender, "password", update_fields):
         return
     stored = sender._base_manager.using(using).filter(pk=instance.pk).values_list("password", flat=True)
     instance._sessions_ext_password_changes = instance.password not in stored
@@ -133,7 +130,7 @@ def on_user_saved(
             sessions.filter(pk=store._row.pk).trust(False)
             sessions = sessions.exclude(pk=store._row.pk)
         sessions.revoke(RevokedReason.PASSWORD_CHANGE)
-    elif _saves("is_active", update_fields) and not instance.is_active and not _may_log_in(instance):
+    elif _saves(sender, "is_active", update_fields) and not instance.is_active and not _may_log_in(instance):
         sessions.revoke(RevokedReason.USER_DISABLED)
 
 
@@ -146,8 +143,16 @@ def before_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -
         list(rows.values_list("pk"))
 
 
-def _saves(field: str, update_fields: Any) -> bool:
-    return update_fields is None or field in update_fields
+def _key(model: Any) -> Any:
+    """The field that the primary key of a model is, or that of the parent which it links to."""
+    key = model._meta.pk
+    while key.remote_field and key.remote_field.parent_link:
+        key = key.target_field
+    return key
+
+
+def _saves(model: Any, field: str, update_fields: Any) -> bool:
+    return hasattr(model, field) and (update_fields is None or field in update_fields)
 
 
 def _carries(store: Any, user: Any) -> bool:

@@ -9,6 +9,7 @@ evicted ends them as well; a cache that cannot be reached is asked nothing.
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +27,7 @@ T = TypeVar("T")
 # Read from the table when they are needed: the cache is no place for them, or they change.
 LEFT_OUT = {"password", "refresh_token_id", "previous_refresh_token_id", "refreshed_at"}
 CLOSED = "closed"
+RECALLED = "_sessions_ext_recalled"
 MARGIN = 60  # seconds that a version outlives every verdict that names it
 CHUNK = 1000
 
@@ -75,6 +77,26 @@ def drop(session: "UserSession") -> None:
     _asking(lambda cache: cache.delete(key))
 
 
+def bring_up_to_date(user: Any, using: str, update_fields: Iterable[str] | None) -> None:
+    """Let a user who was recalled, and is about to be saved, write what was changed, and not
+    what the cache did not know to be old: one query. What the caller names is written as it is."""
+    kept = vars(user).get("_prefetched_objects_cache", {})
+    if not (recalled := kept.pop(RECALLED, None)):
+        return
+    if update_fields is not None:
+        named = {user._meta.get_field(name).attname for name in update_fields}
+        loaded = {field.attname for field in user._meta.concrete_fields if not field.primary_key}
+        if not loaded & vars(user).keys() <= named:  # else Django named them, for what is not loaded
+            kept[RECALLED] = {name: each for name, each in recalled.items() if name not in named}
+            return
+    if using != user._state.db:
+        return
+    stored = type(user)._base_manager.using(using).filter(pk=user.pk).values(*recalled).first() or {}
+    for name, value in stored.items():
+        if getattr(user, name) == recalled[name]:
+            setattr(user, name, value)
+
+
 def forget(user_ids: Iterable[Any], using: str) -> None:
     """End the verdicts about these users' sessions. Within a transaction nothing is filled from
     now to its commit; and if the commit is never told of, until the version runs out."""
@@ -114,7 +136,8 @@ def _session(model: Any, using: str, verdict: dict[str, Any]) -> "UserSession":
     user_field = model._meta.get_field("user")
     session: UserSession = _instance(model, using, verdict["session"])
     user = _instance(user_field.related_model, using, verdict["user"])
-    user._sessions_ext_recalled = {name: each for name, each in verdict["user"].items() if each.__hash__}
+    # It stands where refresh_from_db() forgets it.
+    user._prefetched_objects_cache = {RECALLED: deepcopy(verdict["user"])}
     user_field.set_cached_value(session, user)
     session._recalled_hashes = verdict["hashes"]
     return session

@@ -1,5 +1,5 @@
 """PostgreSQL: DATABASE_URL, or a server of the tests' own. For SQLite see settings_sqlite.py.
-USER_MODEL picks the primary key of the users: int, uuid or text."""
+USER_MODEL picks the primary key of the users: int, uuid, text, or child, that of another table."""
 
 import os
 import tempfile
@@ -33,9 +33,12 @@ MIDDLEWARE = [
     "sessions_ext.middleware.UserSessionMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
-AUTH_USER_MODEL = {"int": "auth.User", "uuid": "users.UUIDUser", "text": "users.TextUser"}[
-    os.environ.get("USER_MODEL", "int")
-]
+AUTH_USER_MODEL = {
+    "int": "auth.User",
+    "uuid": "users.UUIDUser",
+    "text": "users.TextUser",
+    "child": "users.Member",
+}[os.environ.get("USER_MODEL", "int")]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ROOT_URLCONF = "tests.urls"

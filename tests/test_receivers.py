@@ -1,5 +1,7 @@
 """Login, logout and changes of the user: the table and the browser agree."""
 
+import os
+
 import pytest
 from django.contrib.auth import login, update_session_auth_hash
 from django.contrib.auth.hashers import make_password
@@ -18,7 +20,7 @@ from sessions_ext.models import RevokedReason, UserSession
 from sessions_ext.signals import session_limit_reached, session_revoked, session_started
 from sessions_ext.stores import ID_KEY
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
-from tests.users.models import ProxyUser
+from tests.users.models import Account, Person, ProxyUser
 
 pytestmark = pytest.mark.django_db
 
@@ -351,7 +353,8 @@ def test_disabling_a_user_ends_every_session(client, user):
 def test_a_saved_user_costs_one_query_of_ours_where_the_password_is_saved(user, django_assert_num_queries):
     with django_assert_num_queries(1):
         user.save(update_fields=["last_login"])
-    with django_assert_num_queries(2):
+    tables = 1 + len(user._meta.get_parent_list())
+    with django_assert_num_queries(1 + tables):
         user.save()
 
 
@@ -378,6 +381,22 @@ def test_a_user_disabled_through_a_proxy_is_signed_out(user):
     proxy.save()
     session.refresh_from_db()
     assert session.revoked_reason == RevokedReason.USER_DISABLED
+
+
+@pytest.mark.skipif(os.environ.get("USER_MODEL") != "child", reason="of users with parents")
+def test_a_user_changed_through_a_parent_is_signed_out(user):
+    session = UserSessionFactory(user=user)
+    Person.objects.get(pk=user.pk).save()
+    assert reasons_of(user) == [""]
+    account = Account.objects.get(pk=user.pk)
+    account.set_password("another")
+    account.save()
+    session = UserSessionFactory(user=user)
+    account.is_active = False
+    account.save()
+    assert reasons_of(user) == [RevokedReason.PASSWORD_CHANGE, RevokedReason.USER_DISABLED]
+    Person.objects.get(pk=user.pk).delete()
+    assert not UserSession.objects.filter(pk=session.pk).exists()
 
 
 def test_a_password_saved_from_an_older_copy_of_the_user_is_seen(user):

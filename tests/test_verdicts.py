@@ -1,9 +1,11 @@
 """What the cache knows of sessions, and that it never knows better than the database."""
 
 import logging
+import os
 import pickle
 import threading
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -15,14 +17,17 @@ from django.db import connection, models, transaction
 from django.test import Client, RequestFactory, override_settings
 from django.utils import timezone
 
-from sessions_ext import tokens, verdicts
+from sessions_ext import managers, tokens, verdicts
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
+from tests.users.models import Person
 
 # In a transaction nothing is filled.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
+
+has_parents = pytest.mark.skipif(os.environ.get("USER_MODEL") != "child", reason="of users with parents")
 
 
 @pytest.fixture(autouse=True)
@@ -163,7 +168,7 @@ def by_suspicion(session):
 def by_admin(session):
     client = Client()
     log_in(client, UserFactory(is_staff=True, is_superuser=True))
-    api = f"/api/users/{session.user_id}/sessions/{session.pk}"
+    api = f"/api/users/{quote(str(session.user_id), safe='')}/sessions/{session.pk}"
     assert client.delete(api).status_code == 204
 
 
@@ -227,6 +232,27 @@ def test_the_sessions_of_others_stay_recalled(user, django_assert_num_queries):
     UserSession.objects.filter(pk=mine.pk).revoke("admin")
     with django_assert_num_queries(0):
         assert verify(theirs)
+
+
+def test_a_revoke_is_told_of_again_when_it_is_repeated(user, monkeypatch):
+    """The cache may have been out of reach the first time."""
+    session, other = UserSessionFactory(user=user), UserSessionFactory()
+    assert verify(session)
+    with monkeypatch.context() as outage:
+        outage.setattr(LocMemCache, "set_many", down, raising=False)
+        assert UserSession.objects.all().revoke("stolen") == 2
+    UserSessionFactory(user=other.user)
+    assert verify(session)
+    assert UserSession.objects.all().revoke("stolen") == 1
+    assert verify(session) is None
+
+
+def test_a_manager_of_the_projects_own_recalls_nothing(user):
+    session = UserSessionFactory(user=user)
+    assert verify(session)
+    theirs = UserFactory().user_sessions
+    for recall in (False, True):
+        assert theirs.verify(user.pk, session.pk, recall) is None
 
 
 def test_a_bulk_revoke_ends_the_verdicts_of_all(monkeypatch):
@@ -299,6 +325,56 @@ def test_a_fill_between_the_revoke_and_its_commit_revives_nothing(user):
         thread.join(20)
     if connection.vendor == "postgresql":
         assert seen[0]
+    assert verify(session) is None
+
+
+def test_a_second_revoke_that_returns_first_has_ended_the_verdict(user, monkeypatch):
+    """F17: it found nothing to do, but the first has not yet told the cache."""
+    session = UserSessionFactory(user=user)
+    assert verify(session)
+    reached, go_on = threading.Event(), threading.Event()
+    write = verdicts._write
+
+    def write_late(keys, version):
+        if version() != verdicts.CLOSED:
+            monkeypatch.setattr(verdicts, "_write", write)
+            reached.set()
+            assert go_on.wait(20)
+        write(keys, version)
+
+    def first():
+        try:
+            by_one(session)
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(verdicts, "_write", write_late)
+    thread = threading.Thread(target=first, daemon=True)
+    thread.start()
+    assert reached.wait(20)
+    # What a revoke of another session of theirs, which began before and ends now, does meanwhile.
+    verdicts.forget({user.pk}, "default")
+    assert UserSession.objects.filter(pk=session.pk).revoke("again") == 0
+    after = verify(session)
+    go_on.set()
+    thread.join(20)
+    assert after is None
+
+
+def test_a_process_that_dies_after_its_revoke_revives_nothing(user, monkeypatch):
+    """F17: at its commit, when the cache is still to be told."""
+    session = UserSessionFactory(user=user)
+    assert verify(session)
+
+    def die():
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(verdicts, "_new_version", die)
+        with pytest.raises(KeyboardInterrupt):
+            by_one(session)
+    session.refresh_from_db()
+    assert session.is_revoked
     assert verify(session) is None
 
 
@@ -502,6 +578,18 @@ def test_a_cookie_that_a_verdict_refuses_is_for_the_database_to_judge(client, us
     assert session.revoked_reason == "password_change"
 
 
+def test_a_token_that_a_verdict_refuses_is_for_the_database_to_judge(user):
+    """Its user's password was changed behind the app's back, and the token is of after that."""
+    pair = sign_in(user)
+    assert tokens.verify(pair.access_token)
+    user.set_password("another")
+    get_user_model().objects.filter(pk=user.pk).update(password=user.password)
+    following = tokens.refresh(sign_in(user).refresh_token)
+    assert tokens.verify(following.access_token)
+    session = UserSession.objects.select_related("user").get(pk=pair.session.pk)
+    assert tokens.verify(tokens._mint(session, BACKEND).access_token)
+
+
 @pytest.mark.parametrize(
     ("user_id", "session_id"),
     [("{user} ", "{session}"), ("0{user}", "{session}"), ("{user}", "{hex}"), ("\ud800", "{session}")],
@@ -552,6 +640,52 @@ def test_a_fill_amid_a_deletion_revives_nothing(user, monkeypatch):
     assert verify(session) is None
 
 
+def test_a_login_amid_a_deletion_is_not_deleted_untold(user, monkeypatch):
+    delete = models.QuerySet.delete
+    started = []
+
+    def elsewhere():
+        try:
+            started.append(UserSession.objects.start(user))
+            assert verify(started[0])
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=elsewhere, daemon=True)]
+
+    def delete_late(rows):
+        monkeypatch.setattr(models.QuerySet, "delete", delete)
+        threads[0].start()
+        if connection.vendor == "postgresql":  # elsewhere it waits for the deletion
+            threads[0].join(20)
+        return delete(rows)
+
+    monkeypatch.setattr(models.QuerySet, "delete", delete_late)
+    assert UserSession.objects.for_user(user).delete()[0] == 0
+    threads[0].join(20)
+    assert verify(started[0]) == started[0]
+    assert UserSession.objects.get() == started[0]
+
+
+@pytest.mark.parametrize("cached", [{}, {"CACHE": "default"}])
+def test_deleting_rows_is_as_it_is_in_django(user, settings, monkeypatch, cached):
+    settings.SESSIONS_EXT = cached
+    monkeypatch.setattr(managers, "CHUNK", 2)
+    sessions = UserSession.objects.for_user(user)
+    assert sessions.delete() == (0, {})
+    UserSessionFactory.create_batch(5, user=user)
+    for refused in (sessions[:2], sessions.values("pk")):
+        with pytest.raises(TypeError):
+            refused.delete()
+    locking = sessions.select_for_update()
+    assert locking.delete() == (5, {"sessions_ext.UserSession": 5})
+    sessions = UserSession.objects.for_user(user)
+    UserSessionFactory(user=user)
+    assert len(sessions) == 1
+    sessions.delete()
+    assert len(sessions) == 0
+
+
 def test_a_commit_that_is_never_told_of_revives_nothing(user, caplog):
     """F17: a hook of the project's own that fails takes ours with it."""
     session = UserSessionFactory(user=user)
@@ -595,6 +729,105 @@ def test_a_recalled_user_writes_only_what_was_changed(user):
     stored = users.get()
     assert (stored.is_active, stored.last_name) == (False, "Lovelace")
     assert not recalled.is_active
+
+
+@pytest.fixture
+def behind(user):
+    """A recalled user, whose last name was changed from "light" to "dark" behind the app's back;
+    and what is stored."""
+    session = UserSessionFactory(user=user)
+    stored = get_user_model().objects.filter(pk=user.pk)
+    stored.update(last_name="light")
+    assert verify(session)
+    stored.update(last_name="dark")
+    recalled = verify(session).user
+    assert recalled.last_name == "light"
+    return recalled, stored
+
+
+def test_a_recalled_user_writes_what_is_named(behind):
+    recalled, stored = behind
+    recalled.save(update_fields=["last_name"])
+    assert stored.get().last_name == "light"
+
+
+def test_a_recalled_user_who_was_saved_by_name_writes_only_what_was_changed(behind):
+    recalled, stored = behind
+    recalled.first_name = "Ada"
+    recalled.save(update_fields=["first_name"])
+    stored.update(first_name="Augusta")
+    recalled.save()
+    assert (stored.get().first_name, stored.get().last_name) == ("Ada", "dark")
+
+
+def test_a_recalled_user_who_was_refreshed_writes_as_any_other(behind):
+    recalled, stored = behind
+    recalled.refresh_from_db()
+    recalled.last_name = "light"
+    recalled.save()
+    assert stored.get().last_name == "light"
+
+
+def test_a_recalled_user_whose_password_was_read_writes_only_what_was_changed(behind):
+    recalled, stored = behind
+    assert recalled.check_password("password")
+    recalled.first_name = "Ada"
+    recalled.save()
+    assert (stored.get().first_name, stored.get().last_name) == ("Ada", "dark")
+    recalled.last_name = "light"
+    recalled.save()
+    assert stored.get().last_name == "light"
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+def test_a_recalled_user_is_written_to_another_database_as_it_is(behind):
+    recalled, stored = behind
+    copies = get_user_model().objects.using("other")
+    copies.all().delete()
+    copy = stored.get()
+    copy.save(using="other")
+    recalled.save(using="other")
+    assert copies.get().last_name == "light"
+    copies.all().delete()
+
+
+@has_parents
+def test_a_recalled_user_keeps_what_became_of_a_json_column(user):
+    session = UserSessionFactory(user=user)
+    assert verify(session)
+    stored = get_user_model().objects.filter(pk=user.pk)
+    stored.update(preferences={"theme": "dark"})
+    recalled = verify(session).user
+    recalled.last_name = "Lovelace"
+    recalled.save()
+    assert stored.get().preferences == {"theme": "dark"}
+    verify(session)
+    recalled = verify(session).user
+    recalled.preferences["theme"] = "light"
+    recalled.save()
+    assert stored.get().preferences == {"theme": "light"}
+
+
+@has_parents
+def test_a_change_of_the_users_parent_is_seen_at_once(user):
+    session = UserSessionFactory(user=user)
+    assert verify(session)
+    person = Person.objects.get(pk=user.pk)
+    person.nickname = "Ada"
+    person.save()
+    assert verify(session).user.nickname == "Ada"
+
+
+def test_async_code_reads_the_password_before_it_uses_it(user):
+    session = UserSessionFactory(user=user)
+
+    async def check():
+        for _ in range(2):
+            found = await UserSession.objects.averify(str(user.pk), str(session.pk), recall=True)
+        await found.user.arefresh_from_db(fields=["password"])
+        return await found.user.acheck_password("password")
+
+    assert async_to_sync(check)()
 
 
 class NoPasswordError(Exception):

@@ -25,6 +25,21 @@ class TextUser(UserWithoutIntegerKey):
     id = models.CharField(primary_key=True, max_length=64, default=text_key)
 
 
+class Person(models.Model):
+    nickname = models.CharField(max_length=50, default="", blank=True)
+
+    def __str__(self) -> str:
+        return self.nickname
+
+
+class Account(UserWithoutIntegerKey, Person):
+    """A user as far as its password, in a table of its own."""
+
+
+class Member(Account):
+    preferences = models.JSONField(default=dict, blank=True)
+
+
 class ProxyUser(get_user_model()):
     class Meta:
         proxy = True
