@@ -109,6 +109,9 @@ def test_the_pages_fit_a_phone(visitor):
         admin.page.goto(path)
         assert admin.page.evaluate("document.documentElement.scrollWidth") == 390
         assert not hidden_at_the_side(admin.page)
+    admin.page.goto(LIST)
+    tools = admin.page.locator(".object-tools a").all()
+    assert len({tool.bounding_box()["x"] for tool in tools}) == 1 < len(tools)
     ask_to_revoke(admin.page, 3)
     assert admin.page.evaluate("document.documentElement.scrollWidth") == 390
     assert not hidden_at_the_side(admin.page)
@@ -122,9 +125,10 @@ def test_the_lists_last_column_is_seen_beside_longer_words_and_addresses(tmp_pat
         admin.log_in("admin", LIST)
         assert "Benutzersitzungen" in admin.page.title()
         assert not hidden_at_the_side(admin.page)
-        address = admin.page.locator("td.field-address").nth(2)
-        address.evaluate("(cell, text) => cell.textContent = text", IPV6)
-        assert not hidden_at_the_side(admin.page)
+        for column, text in (("address", IPV6), ("of_user", "wystan.hugh.auden@example.org")):
+            cell = admin.page.locator(f"td.field-{column}").nth(2)
+            cell.evaluate("(cell, text) => cell.textContent = text", text)
+            assert not hidden_at_the_side(admin.page)
 
 
 def test_the_overviews_pictures_have_their_numbers_beside_them(visitor):
