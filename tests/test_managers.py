@@ -112,7 +112,7 @@ def test_the_ended_ones_come_with_the_latest_end_first(user, settings, later):
         user=user, created_at=ago[4], expires_at=ago[1], revoked=True, revoked_at=ago[3]
     )
     idle = UserSessionFactory(user=user, created_at=ago[2])
-    assert list(sessions(user).ended()) == [idle, revoked, expired, both]
+    assert list(sessions(user).ended()) == [revoked, idle, expired, both]
     assert active not in sessions(user).ended()
 
 
