@@ -75,8 +75,8 @@ def link_to_end(session: UserSession, request: HttpRequest | None) -> str:
 
 
 def _root(request: HttpRequest | None) -> str:
-    scheme = request.scheme if request else "https"
     try:
+        scheme = request.scheme if request else "https"
         if apps.is_installed("django.contrib.sites"):
             from django.contrib.sites.models import Site
 
