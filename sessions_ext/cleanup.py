@@ -7,21 +7,25 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
+from uuid import UUID
 
+from django.db import connections
 from django.db.models import Case, CharField, Count, QuerySet, Value, When
 from django.db.models.deletion import Collector
 from django.utils import timezone
 
 from .clients import logger
 from .conf import _duration, conf
-from .sql import try_to_delete
+from .sql import locked, try_briefly
 from .statements import Parameter, Prepared, delete, select
 
 DAYS = {"under a day": 1, "1 to 7 days": 7, "7 to 30 days": 30, "30 to 90 days": 90, "90 to 365 days": 365}
 AGES = ("still active", *DAYS, "over a year")
 MAX_BATCH = 1_000_000  # a batch is one transaction
-REFUSALS_TOLD = 50  # some ten seconds
+MAX_LOADED = 500  # rows a batch for a project's receivers, which run while these are locked
 MAX_IDS = 1000  # in one statement: they take longer than a range
+TIED_AHEAD = 50_000  # ids in memory: 5 MB
+LOCK_PAUSE, RETURNS = 1.0, 10  # seconds, and how often locked rows are tried again
 
 
 class Cleaned(NamedTuple):
@@ -55,26 +59,63 @@ class Ended:
     low: datetime | None = None
     high: datetime | None = None
     is_finished: bool = False
+    has_skipped: bool = False
+    skipped_from: datetime | None = None
+    tied: list[UUID] = field(default_factory=list)
+    is_stuck: bool = False
     statements: dict[tuple[Any, ...], Prepared] = field(default_factory=dict)
 
     @property
     def is_gone(self) -> bool:
-        return self.is_finished or self._mark(0) is None
+        if self.is_finished:
+            return not self.has_skipped
+        return bool(try_briefly(lambda: self._mark(0) is None, self.rows))
 
-    def next_batch(self, size: int) -> QuerySet[Any] | Callable[[], int]:
-        """At most so many rows, from the low mark up to the high one, which this finds; where they
-        are plain, what deletes them."""
+    def delete_batch(self, size: int, skip_locked: bool = False) -> int | None:
+        """Delete at most so many rows, go on behind them, and return how many those were; None, having
+        done nothing, where it met a lock. With `skip_locked` it leaves locked rows to go_back() to."""
+        deleted = try_briefly(partial(self._delete, size, skip_locked), self.rows)
+        if deleted is not None:
+            if skip_locked and not self.has_skipped:
+                self.has_skipped, self.skipped_from = True, self.low
+            self.is_stuck = self.is_stuck and not deleted
+            self.low, self.is_finished = self.high, self.high is None
+        return deleted
+
+    def go_back(self) -> None:
+        """To the first rows that were skipped."""
+        self.low, self.is_finished, self.has_skipped = self.skipped_from, False, False
+
+    def _delete(self, size: int, skip_locked: bool) -> int | Callable[[], int]:
+        """From the low mark up to the high one, which this finds."""
         self.high = self._mark(size)
         if self.high and self.high == self.low:
-            # A bulk revoke ended more in this one moment than a batch holds.
-            ids = self._between(self.low).order_by(self.column).values_list("pk", flat=True)
-            rows = self.rows.filter(pk__in=list(ids[: min(size, MAX_IDS)]))
-            return self._deleting(delete(rows)) if self.is_plain else rows
-        if not self.is_plain:
-            return self._between(self.low, self.high)
+            return self._delete_tied(min(size, MAX_IDS), skip_locked)
+        self.tied, self.is_stuck = [], False
+        if not self.is_plain or skip_locked:
+            return self._delete_rows(locked(self._between(self.low, self.high), skip_locked))
         low, high = self.low and self._parameter("low"), self.high and self._parameter("high")
         written = self._written(lambda: delete(self._between(low, high)), "delete", bool(low), bool(high))
-        return self._deleting(written)
+        return written.change(self.rows.db, {"low": self.low, "high": self.high})
+
+    def _delete_tied(self, size: int, skip_locked: bool) -> int | Callable[[], int]:
+        """Of more rows than a batch holds, which a bulk revoke ended in one moment. Their ids are read
+        many batches ahead, because each look at them passes by all that went before."""
+        if not self.tied and self.is_stuck:
+            self.high = self.high and self.high + timedelta.resolution  # something keeps them here
+            return 0
+        if not self.tied:
+            ids = self._between(self.low).order_by(self.column).values_list("pk", flat=True)
+            self.tied, self.is_stuck = list(ids[:TIED_AHEAD]), True
+        rows = self.rows.filter(pk__in=self.tied[:size])
+        self.tied = self.tied[size:]
+        return self._delete_rows(rows if self.is_plain and not skip_locked else locked(rows, skip_locked))
+
+    def _delete_rows(self, rows: QuerySet[Any]) -> int | Callable[[], int]:
+        def run() -> int:
+            return rows.delete()[1].get(rows.model._meta.label, 0)
+
+        return run() if self.is_plain else run
 
     def _mark(self, offset: int) -> datetime | None:
         low = self.low and self._parameter("low")
@@ -89,9 +130,6 @@ class Ended:
     def _between(self, low: Any = None, high: Any = None) -> QuerySet[Any]:
         bounds = {f"{self.column}__gte": low, f"{self.column}__lt": high}
         return self.rows.filter(**{lookup: bound for lookup, bound in bounds.items() if bound})
-
-    def _deleting(self, statement: Prepared) -> Callable[[], int]:
-        return partial(statement.change, self.rows.db, {"low": self.low, "high": self.high})
 
     def _written(self, write: Callable[[], Prepared], *variant: Any) -> Prepared:
         # Once for a run: to write a statement takes the ORM longer than the server needs to find a mark.
@@ -175,22 +213,32 @@ class Walk:
     def _batches(self, ended: Ended) -> Iterator[int]:
         """Delete the rows upwards along their index, and yield how many each batch were. A batch starts
         at the mark where the last one ended: the index entries of the rows just deleted are still
-        there, and would be read again. What comes in behind the mark is for the next cleanup."""
-        refused = 0
+        there, and would be read again. What comes in behind the mark is for the next cleanup; what
+        was locked is tried again at the end, some times."""
+        size = self.batch_size if ended.is_plain else min(self.batch_size, MAX_LOADED)
+        returns = 0
         while not self._is_over():
-            deleted = try_to_delete(partial(ended.next_batch, self._room()), ended.rows.db)
+            began = time.monotonic()
+            deleted = ended.delete_batch(min(size, self._room()))
             if deleted is None:
-                refused += 1
-                if refused % REFUSALS_TOLD == 0:
-                    logger.warning("cleanup waits for %s sessions that a transaction has locked", ended.how)
-                continue
-            refused = 0
-            ended.low, ended.is_finished = ended.high, not ended.high
+                deleted = ended.delete_batch(min(size, self._room()), skip_locked=True)
             if deleted:
                 yield deleted
-            if ended.is_finished:
+            if deleted is None:
+                self._pause(LOCK_PAUSE)
+            elif not ended.is_finished:
+                # On SQLite, who waits to write looks for a gap every tenth of a second.
+                is_fair = connections[ended.rows.db].features.has_select_for_update
+                self._pause(self.sleep if is_fair else max(self.sleep, time.monotonic() - began))
+            elif not ended.has_skipped:
                 return
-            self._pause()
+            elif returns == RETURNS:
+                logger.warning("cleanup left %s sessions that a transaction has locked", ended.how)
+                return
+            else:
+                returns += 1
+                self._pause(LOCK_PAUSE)
+                ended.go_back()
 
     def _room(self) -> int:
         done = self.done.expired + self.done.revoked
@@ -200,8 +248,7 @@ class Walk:
         is_late = self.deadline is not None and time.monotonic() >= self.deadline
         return is_late or self._room() < 1 or bool(self.should_stop and self.should_stop())
 
-    def _pause(self) -> None:
-        left = self.sleep
-        while left > 0 and not self._is_over():
-            time.sleep(min(left, 0.1))
-            left -= 0.1
+    def _pause(self, seconds: float) -> None:
+        while seconds > 0 and not self._is_over():
+            time.sleep(min(seconds, 0.1))
+            seconds -= 0.1

@@ -14,8 +14,10 @@ from django.db.models.lookups import Exact
 from django.db.models.sql import UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
 
-LOCK_NOT_AVAILABLE = "55P03"  # of PostgreSQL
+# Of PostgreSQL: a lock is not available, a deadlock, and what repeatable reads end with.
+GIVE_WAY = {"55P03", "40P01", "40001"}
 
+T = TypeVar("T")
 Q = TypeVar("Q", bound=models.QuerySet[Any])
 
 
@@ -68,42 +70,52 @@ def _is_key(expression: Any) -> bool:
     return isinstance(expression, Col) and expression.target.primary_key
 
 
-def try_to_delete(choose: Callable[[], Q | Callable[[], int]], using: str) -> int | None:
-    """Delete the rows that `choose()` finds, or call what it returns, and return how many those were. On
-    PostgreSQL it gives way when it meets a lock, and returns None: it lets go of its own long before the
-    server looks for deadlocks, so that nobody else's statement can be the one that a deadlock ends."""
-    connection = connections[using]
+def try_briefly(act: Callable[[], T | Callable[[], T]], rows: models.QuerySet[Any]) -> T | None:
+    """Run `act`, which finds, locks or deletes some of the rows, in a transaction of its own. On
+    PostgreSQL it gives way when it meets a lock, and returns None: it lets go of its own long before
+    the server looks for deadlocks, so that nobody else's statement can be the one that a deadlock
+    ends. Where `act` returns a callable, that is the project's code, and is called without a limit."""
+    connection = connections[rows.db]
     gives_way = connection.vendor == "postgresql" and not connection.in_atomic_block
-    # On SQLite a transaction that reads first may find that it cannot write any more.
-    chosen = None if gives_way else choose()
     try:
-        with transaction.atomic(using=using), connection.cursor() as cursor:
+        with transaction.atomic(using=rows.db), connection.cursor() as cursor:
             if gives_way:
                 # Old statistics could otherwise make each batch read or sort the whole table.
                 cursor.execute(
-                    "SELECT set_config('lock_timeout', '200ms', true),"
+                    "SELECT set_config('lock_timeout', '50ms', true),"
                     " set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true)"
                 )
-            chosen = choose() if chosen is None else chosen
-            if not isinstance(chosen, models.QuerySet):
-                return chosen()
-            if gives_way:  # what follows is the project's
-                cursor.execute("SET LOCAL enable_sort TO DEFAULT; SET LOCAL enable_seqscan TO DEFAULT")
-            return _locked(chosen).delete()[1].get(chosen.model._meta.label, 0)
+            take_write_lock(rows)
+            done = act()
+            if not callable(done):
+                return done
+            if gives_way:
+                gives_way = False
+                cursor.execute(
+                    "SET LOCAL lock_timeout TO DEFAULT; SET LOCAL enable_sort TO DEFAULT;"
+                    " SET LOCAL enable_seqscan TO DEFAULT"
+                )
+            return done()
     except OperationalError as error:
-        if not gives_way or getattr(error.__cause__, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+        if not gives_way or getattr(error.__cause__, "sqlstate", None) not in GIVE_WAY:
             raise
         return None
 
 
-def _locked(rows: Q) -> Q:
-    """The same rows, unable to change until the transaction ends. Django loads what receivers and
-    foreign keys need first and deletes by id then, which would not spare a row that changed between."""
+def take_write_lock(rows: models.QuerySet[Any]) -> None:
+    """Begin a transaction that is to write, on SQLite: one that reads first may find that it cannot
+    write any more. Changes nothing; elsewhere rows have locks of their own."""
     if not connections[rows.db].features.has_select_for_update:
-        # Changes nothing, but takes SQLite's write lock, and that must come before the first read.
         rows.model._base_manager.using(rows.db).filter(pk=UUID(int=0)).update(is_trusted=False)
+
+
+def locked(rows: Q, skip_locked: bool = False) -> Q:
+    """The same rows, unable to change until the transaction ends; without those that another
+    transaction has locked, if they are to be skipped."""
+    if not connections[rows.db].features.has_select_for_update:
         return rows
-    return rows.filter(pk__in=list(rows.select_for_update(of=("self",)).values_list("pk", flat=True)))
+    ids = rows.select_for_update(of=("self",), skip_locked=skip_locked).values_list("pk", flat=True)
+    return rows.filter(pk__in=list(ids))
 
 
 class AppendMissing(models.Func):

@@ -435,7 +435,7 @@ def test_a_locked_row_does_not_hold_a_run_past_its_time():
     assert locked.wait(30)
     start = time.monotonic()
     try:
-        assert UserSession.objects.cleanup(batch_size=50, max_seconds=0.5) == (0, 0, False)
+        assert UserSession.objects.cleanup(batch_size=50, max_seconds=0.5) == (19, 0, False)
     finally:
         release.set()
         thread.join(30)
@@ -463,6 +463,7 @@ def test_a_writer_that_waits_up_to_5_seconds_is_never_refused(receivers, request
                     cursor.execute("PRAGMA busy_timeout = 5000")
             while not done.is_set() or not logins:
                 logins.append(UserSession.objects.start(user).pk)
+                time.sleep(0.01)
         except OperationalError as error:
             errors.append(error)
         finally:
@@ -523,29 +524,255 @@ def test_the_counts_read_as_words():
     assert repr(Cleaned(1, 2, False)) == "Cleaned(expired=1, revoked=2, is_complete=False)"
 
 
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has no locks of rows")
-def test_a_lock_that_lasts_is_told_of(user, monkeypatch, caplog):
-    monkeypatch.setattr("sessions_ext.cleanup.REFUSALS_TOLD", 2)
-    UserSessionFactory.create_batch(3, user=user, expired=True)
-    locked, done = threading.Event(), threading.Event()
+on_postgresql = pytest.mark.skipif(
+    "connection.vendor != 'postgresql'", reason="SQLite has no locks of rows, nor such triggers"
+)
+
+
+@contextmanager
+def held(*statements):
+    """Another transaction that has run these until the block ends."""
+    begun, done, errors = threading.Event(), threading.Event(), []
 
     def hold():
         try:
-            with transaction.atomic():
-                list(UserSession.objects.select_for_update())
-                locked.set()
-                done.wait(20)
+            with transaction.atomic(), connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+                begun.set()
+                done.wait(30)
+        except Exception as error:
+            errors.append(error)
         finally:
+            begun.set()
             connection.close()
 
     thread = threading.Thread(target=hold, daemon=True)
     thread.start()
-    assert locked.wait(20)
+    assert begun.wait(30)
     try:
-        assert UserSession.objects.cleanup(max_seconds=0.9) == (0, 0, False)
+        yield
     finally:
         done.set()
-        thread.join(20)
-    assert "cleanup waits for expired sessions" in caplog.text
-    assert UserSession.objects.cleanup() == (3, 0, True)
+        thread.join(30)
+    assert not errors
+
+
+def locking(*rows):
+    ids = ", ".join(f"'{row.pk}'" for row in rows)
+    return f"SELECT 1 FROM sessions_ext_usersession WHERE id IN ({ids}) FOR UPDATE"
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr("sessions_ext.cleanup.LOCK_PAUSE", 0.01)
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("receivers", [False, True])
+def test_a_lock_that_lasts_keeps_no_other_row_and_is_told_of(receivers, request, caplog):
+    if receivers:
+        request.getfixturevalue("deleted_ids")
+    user = UserFactory()
+    now = timezone.now()
+    rows = make(user, [now - DAY - number * TICK for number in range(40)])
+    rows += revoked(user, [now - 2 * RETENTION] * 30)
+    with held(locking(rows[7], rows[8], rows[50])):
+        assert UserSession.objects.cleanup(batch_size=5) == (38, 29, False)
+    assert left() == {rows[7], rows[8], rows[50]}
+    assert "cleanup left expired sessions that a transaction has locked" in caplog.text
+    assert "cleanup left revoked sessions that a transaction has locked" in caplog.text
+    assert UserSession.objects.cleanup() == (2, 1, True)
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+def test_what_was_locked_is_deleted_when_the_lock_is_free_before_the_end(monkeypatch):
+    user = UserFactory()
+    rows = make(user, [timezone.now() - DAY - number * TICK for number in range(20)])
+    monkeypatch.setattr("sessions_ext.cleanup.LOCK_PAUSE", 0.2)
+    lock = held(locking(rows[3]))
+    lock.__enter__()
+    threading.Timer(0.5, lambda: lock.__exit__(None, None, None)).start()
+    assert UserSession.objects.cleanup(batch_size=6) == (20, 0, True)
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+@pytest.mark.usefixtures("impatient")
+def test_more_tied_rows_than_a_batch_that_are_locked_hold_up_nothing():
+    user = UserFactory()
+    now = timezone.now()
+    tied = revoked(user, [now - 3 * RETENTION] * 20)
+    later = revoked(user, [now - 2 * RETENTION - number * TICK for number in range(20)])
+    with held(locking(*tied)):
+        assert UserSession.objects.cleanup(batch_size=5) == (0, 20, False)
+    assert left() == set(tied)
+    assert not left() & set(later)
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+def test_a_locked_table_does_not_hold_a_run_past_its_time():
+    UserSessionFactory(expired=True)
+    start = time.monotonic()
+    with held("LOCK TABLE sessions_ext_usersession IN ACCESS EXCLUSIVE MODE"):
+        assert UserSession.objects.cleanup(max_seconds=0.5) == (0, 0, False)
+        assert time.monotonic() - start < 10
+    assert UserSession.objects.cleanup() == (1, 0, True)
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+def test_rows_that_a_trigger_keeps_do_not_keep_a_run_for_ever():
+    user = UserFactory()
+    now = timezone.now()
+    kept = revoked(user, [now - 3 * RETENTION] * 20) + make(user, [now - DAY])
+    gone = revoked(user, [now - 2 * RETENTION])
+    ids = ", ".join(f"'{row.pk}'" for row in kept)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            f"IF OLD.id IN ({ids}) THEN RETURN NULL; END IF; RETURN OLD; END $$; "
+            "CREATE TRIGGER keep BEFORE DELETE ON sessions_ext_usersession "
+            "FOR EACH ROW EXECUTE FUNCTION keep()"
+        )
+        try:
+            assert UserSession.objects.cleanup(batch_size=5, max_seconds=30)[:2] == (0, 1)
+        finally:
+            cursor.execute("DROP FUNCTION keep CASCADE")
+    assert left() == set(kept)
+    assert not left() & set(gone)
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+def test_a_receiver_that_meets_a_lock_waits_for_it_and_runs_once_a_row(deleted_ids):
+    user, other = UserFactory(), UserFactory(username="locked")
+    rows = make(user, [timezone.now() - DAY - number * TICK for number in range(10)])
+
+    def touch_other(**kwargs):
+        type(other)._base_manager.filter(pk=other.pk).update(first_name="seen")
+
+    table = type(other)._meta.db_table
+    lock = held(f"SELECT 1 FROM {table} WHERE username = 'locked' FOR UPDATE")
+    lock.__enter__()
+    threading.Timer(0.6, lambda: lock.__exit__(None, None, None)).start()
+    post_delete.connect(touch_other, sender=UserSession)
+    try:
+        assert UserSession.objects.cleanup() == (10, 0, True)
+    finally:
+        post_delete.disconnect(touch_other, sender=UserSession)
+    assert sorted(deleted_ids) == sorted(row.pk for row in rows)
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+def test_a_receiver_that_will_not_wait_for_its_own_lock_is_not_taken_for_a_locked_session():
+    user, other = UserFactory(), UserFactory(username="locked")
+    UserSessionFactory(user=user, expired=True)
+
+    def refuse(**kwargs):
+        list(type(other)._base_manager.select_for_update(nowait=True).filter(pk=other.pk))
+
+    table = type(other)._meta.db_table
+    post_delete.connect(refuse, sender=UserSession)
+    try:
+        with (
+            held(f"SELECT 1 FROM {table} WHERE username = 'locked' FOR UPDATE"),
+            pytest.raises(OperationalError),
+        ):
+            UserSession.objects.cleanup(max_seconds=20)
+    finally:
+        post_delete.disconnect(refuse, sender=UserSession)
+    assert UserSession.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+@pytest.mark.usefixtures("impatient")
+def test_two_at_once_do_the_work_once_under_repeatable_read():
+    user = UserFactory()
+    now = timezone.now()
+    kept = make(user, [now + DAY] * 5)
+    make(user, [now - DAY - number * TICK for number in range(3000)])
+    counts, errors = [], []
+
+    def clean():
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET default_transaction_isolation = 'repeatable read'")
+            counts.append(UserSession.objects.cleanup(batch_size=50))
+        except Exception as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=clean) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    assert sum(cleaned.expired for cleaned in counts) == 3000
+    assert left() == set(kept)
+
+
+@pytest.mark.usefixtures("frozen")
+def test_the_ids_of_a_bulk_revoke_are_read_many_batches_ahead(user):
+    revoked(user, [NOW - 2 * RETENTION] * 60)
+    reads = []
+
+    def count(execute, sql, params, many, context):
+        if "ORDER BY" in sql and '"id"' in sql.partition("FROM")[0]:
+            reads.append(sql)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(count):
+        assert UserSession.objects.cleanup(batch_size=5) == (0, 60, True)
+    assert len(reads) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="of SQLite's one lock for all writers")
+@pytest.mark.parametrize("cache", [None, "default"])
+def test_a_writer_on_sqlite_gets_its_turns_between_batches(cache, settings):
+    settings.SESSIONS_EXT = {"CACHE": cache}
+    user = UserFactory()
+    make(user, [timezone.now() - DAY])
+    columns = [field.column for field in UserSession._meta.concrete_fields if field.column != "id"]
+    named = ", ".join(columns)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 40000) "
+            f"INSERT INTO sessions_ext_usersession (id, {named}) "
+            f"SELECT printf('%032x', n), {named.replace('refresh_token_id', 'NULL', 1)} "
+            f"FROM sessions_ext_usersession, numbers"
+        )
+    errors, writes, done = [], [], threading.Event()
+
+    def write():
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("PRAGMA busy_timeout = 5000")
+            while not done.is_set():
+                writes.append(UserSession.objects.start(user))
+                time.sleep(0.01)
+        except OperationalError as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=write) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert UserSession.objects.cleanup(batch_size=1000) == (40001, 0, True)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(60)
+    assert errors == []
+    assert len(writes) > 80  # more than two turns a batch; without a gap for them there are a few in all

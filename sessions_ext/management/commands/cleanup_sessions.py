@@ -32,7 +32,9 @@ class Command(BaseCommand):
         def add(name: str, help: str, **kwargs: Any) -> None:
             parser.add_argument(name, help=help, **kwargs)
 
-        # Numbers stay texts here, so that a wrong one gets one line and not argparse's usage.
+        # Numbers stay texts here, so that a wrong one gets one line and not argparse's usage; and a
+        # negative one of whatever kind is a value, not an option.
+        parser._negative_number_matcher = re.compile(r"-\.?\d")
         add("--before", "Delete what expired before this ISO 8601 date or time. Default: now.")
         add(
             "--retention", "Keep revoked sessions this long: 12h, 30d, P30D or seconds. Default: the setting."
@@ -67,7 +69,8 @@ class Command(BaseCommand):
             if options["dry_run"]:
                 self._tell_preview(sessions.preview_cleanup(**which), options)
                 return
-            with _stop_signals() as should_stop, self._progress(sessions, which, bounds, options) as progress:
+            # The count before a bar may be broken off like any other program.
+            with self._progress(sessions, which, bounds, options) as progress, _stop_signals() as should_stop:
                 cleaned = sessions.cleanup(**which, **bounds, progress=progress, should_stop=should_stop)
         except ArgumentError as error:
             hint = " Use --yes if that is meant." if "future" in str(error) else ""
