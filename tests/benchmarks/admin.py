@@ -68,7 +68,7 @@ def load(rows, people):
     User.objects.bulk_create(User(username=f"person{number}") for number in range(people))
     with connection.cursor() as cursor:
         cursor.execute(LOAD, {"rows": rows, "now": timezone.now()})
-        cursor.execute("ANALYZE sessions_ext_usersession")
+        cursor.execute("ANALYZE sessions_ext_usersession, auth_user")
 
 
 def visit(client, path):
