@@ -16,7 +16,8 @@ from django.db import OperationalError, connection, connections, transaction
 from django.db.models.signals import post_delete, pre_delete
 from django.utils import timezone
 
-from sessions_ext.cleanup import AGES, MAX_IDS, Cleaned
+from sessions_ext.cleanup import AGES, Cleaned
+from sessions_ext.ended import MAX_IDS
 from sessions_ext.models import UserSession
 from sessions_ext.signals import sessions_cleaned
 from sessions_ext.testing import UserFactory, UserSessionFactory
