@@ -104,7 +104,7 @@ class UserSession(models.Model):
     @alters_data
     def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Django's own delete(); no verdict about this row holds after it."""
-        alias = using or self._row.db
+        alias = using or self._primary
         deleted = super().delete(using, keep_parents)
         verdicts.forget({self.user_id}, alias)
         return deleted
@@ -141,7 +141,7 @@ class UserSession(models.Model):
         if expires_at:
             is_touched = bool(self._row.touch(ip_address, expires_at))
         else:
-            is_touched = hot.touch(self._row.db, self, ip_address)
+            is_touched = hot.touch(self._primary, self, ip_address)
         verdicts.drop(self)
         if not is_touched:
             return False
@@ -200,10 +200,14 @@ class UserSession(models.Model):
     aflag_suspicious = twin(flag_suspicious)
 
     @property
+    def _primary(self) -> str:
+        # Where it is written, though it may have been read from a replica.
+        return router.db_for_write(UserSession, instance=self)
+
+    @property
     def _row(self) -> UserSessionQuerySet:
         # With the owner: on a table that is distributed by user this is one shard.
-        # And where it is written, though it may have been read from a replica.
-        rows: UserSessionQuerySet = UserSession.objects.using(router.db_for_write(UserSession, instance=self))
+        rows: UserSessionQuerySet = UserSession.objects.using(self._primary)
         return rows.for_user(self.user_id).filter(pk=self.pk)
 
     def _update(self, **values: Any) -> None:
@@ -213,4 +217,4 @@ class UserSession(models.Model):
             raise UserSession.DoesNotExist("The session was deleted.")
         for name, value in zip(values, rows[0], strict=True):
             setattr(self, name, value)
-        verdicts.forget({self.user_id}, self._row.db)
+        verdicts.forget({self.user_id}, self._primary)

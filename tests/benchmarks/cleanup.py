@@ -1,10 +1,10 @@
 """Cleanup against one plain DELETE, while others log in and touch rows.
 
-    python -m tests.benchmarks.cleanup [--rows N ...] [--rounds N] [--fsync]
+    python -m tests.benchmarks.cleanup [--rows N ...] [--rounds N] [--revoked SHARE] [--fsync]
 
 Starts its own PostgreSQL and deletes it (or takes DATABASE_URL, and there a database of its own), without
-fsync unless told. For each size the table is filled anew for each side, half of it dead: three quarters of
-these expired, a quarter revoked long ago. A child process cleans, in rounds that
+fsync unless told. For each size the table is filled anew for each side, half of it dead: expired, or that
+share of them revoked long ago, on the same pages as the expired. A child process cleans, in rounds that
 alternate between the sides; its peak memory is its own ru_maxrss. Meanwhile one thread touches dead and
 live rows by turns (a bare UPDATE by id, so that it does meet the locks) and one logs people in with
 UserSession.objects.start. What they wait while nobody cleans is the last line of a size: that is the
@@ -49,7 +49,8 @@ FROM (
     SELECT n, how,
         now() - interval '31 days' - (%(rows)s - n) * interval '1 s' * (2000000.0 / %(rows)s) AS ended
     FROM (
-        SELECT n, CASE WHEN n %% 2 = 0 THEN 'live' WHEN n %% 8 = 3 THEN 'revoked' ELSE 'expired' END AS how
+        SELECT n, CASE WHEN n %% 2 = 0 THEN 'live' WHEN n / 2 %% 100 < %(revoked)s THEN 'revoked'
+                  ELSE 'expired' END AS how
         FROM generate_series(%(first)s, %(last)s) AS n
     ) AS numbers
 ) AS rows
@@ -91,13 +92,14 @@ def child(side):
     print(json.dumps({"rows": rows, "rate": rows / seconds, "peak": peak / 1024}), flush=True)
 
 
-def fill(user, rows):
+def fill(user, rows, revoked):
     """An empty table, then `rows` rows; returns ids of dead and of live ones to touch."""
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE sessions_ext_usersession")
         for first in range(1, rows + 1, BATCH):
             last = min(rows, first + BATCH - 1)
-            cursor.execute(FILL, {"user": user.pk, "rows": rows, "first": first, "last": last})
+            values = {"user": user.pk, "rows": rows, "revoked": 100 * revoked, "first": first, "last": last}
+            cursor.execute(FILL, values)
         cursor.execute("VACUUM ANALYZE sessions_ext_usersession")
         cursor.execute("CHECKPOINT")
         cursor.execute("SELECT id FROM sessions_ext_usersession WHERE random() < 20000.0 / %s", [rows])
@@ -118,10 +120,10 @@ def waits_of(act, stop, waits):
         connections.close_all()
 
 
-def measure(side, user, rows):
+def measure(side, user, rows, revoked):
     from sessions_ext.models import UserSession
 
-    ids = iter(fill(user, rows) * 100)
+    ids = iter(fill(user, rows, revoked) * 100)
     everything = UserSession._base_manager
 
     def touch():
@@ -155,13 +157,13 @@ def measure(side, user, rows):
     return result | {"touches": touches, "logins": logins}
 
 
-def compare(user, rows, rounds):
+def compare(user, rows, rounds, revoked):
     results = {side: [] for side in SIDES.values()}
     for number in range(rounds):
         sides = [plain_delete, cleanup] if number % 2 else [cleanup, plain_delete]
         for side in sides:
-            results[side].append(measure(side, user, rows))
-    results[nothing].append(measure(nothing, user, rows))
+            results[side].append(measure(side, user, rows, revoked))
+    results[nothing].append(measure(nothing, user, rows, revoked))
     rates = {side: [result["rate"] for result in measured] for side, measured in results.items()}
     for side, measured in results.items():
         ratios = [rate / plain for rate, plain in zip(rates[side], rates[plain_delete], strict=False)]
@@ -187,6 +189,7 @@ def main():
         "--rows", type=int, nargs="+", default=SIZES, help="10000000 takes a quarter of an hour"
     )
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--revoked", type=float, default=0, help="share of the dead rows, 0 to 1")
     parser.add_argument("--fsync", action="store_true", help="make each commit wait for the disk")
     parser.add_argument("--child", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -220,7 +223,7 @@ def main():
         )
         user = UserFactory()
         for rows in options.rows:
-            compare(user, rows, options.rounds)
+            compare(user, rows, options.rounds, options.revoked)
     finally:
         connection.creation.destroy_test_db(settings.DATABASES["default"]["NAME"], verbosity=0)
 

@@ -1,9 +1,10 @@
-"""What each operation on sessions costs: ours, an equivalent SQLAlchemy 2 + asyncpg repository, and
-plain prepared psycopg.
+"""What each operation on sessions costs: ours, as Django connects and with the statements that psycopg
+prepares then (see "Faster still" in the README); an equivalent SQLAlchemy 2 + asyncpg repository, which
+always prepares; and plain prepared psycopg.
 
     python -m tests.benchmarks.operations [--rows N] [--rounds N] [--calls N]
 
-All three work on the same table with the same rows, and take turns. Ours is called as a project calls
+All work on the same table with the same rows, and take turns. Ours is called as a project calls
 it, in autocommit mode, as Django is by default. The repository has an AsyncSession for each call, as
 a FastAPI project has for each request: so it begins a transaction and ends it, as SQLAlchemy does by
 default; its calls follow each other in one running event loop. Only psycopg makes no objects.
@@ -13,6 +14,7 @@ import argparse
 import asyncio
 import random
 import time
+from contextlib import ExitStack, contextmanager
 from statistics import median
 
 from tests.benchmarks.common import (
@@ -176,6 +178,20 @@ class Psycopg:
         self.prepared.connection.close()
 
 
+@contextmanager
+def prepared_alias():
+    """The alias of a connection to the same database whose statements psycopg prepares."""
+    from django.db import connection, connections
+
+    options = connection.settings_dict["OPTIONS"] | {"server_side_binding": True, "prepare_threshold": 2}
+    connections.databases["prepared"] = connection.settings_dict | {"OPTIONS": options}
+    try:
+        yield "prepared"
+    finally:
+        connections["prepared"].close()
+        del connections["prepared"], connections.databases["prepared"]
+
+
 def connection_parameters():
     from django.db import connection
 
@@ -235,26 +251,26 @@ def compare(rows, rounds, calls):
     fill(rows)
     vacuum()
     keys = Keys()
-    sides = [Ours(), SQLAlchemy(), Psycopg()]
-    try:
+    with ExitStack() as stack:
+        stack.callback(connection.close)
+        sides = [Ours(), Ours(stack.enter_context(prepared_alias())), SQLAlchemy(), Psycopg()]
+        for side in sides[2:]:
+            stack.callback(side.close)
         for operation in READS + WRITES:
             results = take_turns(
-                range(3), rounds, lambda n, op=operation: measure(sides[n], op, keys.take(op, calls))
+                range(4), rounds, lambda n, op=operation: measure(sides[n], op, keys.take(op, calls))
             )
-            ours, theirs, plain = results.values()
+            *ours, theirs, plain = results.values()
             yield [
                 operation,
-                *(f"{median(times):,.0f}" for times in (ours, theirs, plain)),
-                f"{ratio(ours, theirs):.2f}",
-                f"{ratio(ours, plain):.2f}",
+                *(f"{median(times):,.0f}" for times in results.values()),
+                *(f"{ratio(side, theirs):.2f}" for side in ours),
+                *(f"{ratio(side, plain):.2f}" for side in ours),
             ]
-    finally:
-        for side in sides[1:]:
-            side.close()
-        connection.close()
 
 
-HEAD = ["operation, µs", "ours", "SQLAlchemy", "psycopg", "ours / SQLAlchemy", "ours / psycopg"]
+HEAD = ["operation, µs", "ours", "prepared", "SQLAlchemy", "psycopg"]
+HEAD += ["ours / SQLAlchemy", "prepared / SQLAlchemy", "ours / psycopg", "prepared / psycopg"]
 
 
 def main():

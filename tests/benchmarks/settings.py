@@ -56,8 +56,15 @@ def allauth(**conf):
     }  # fmt: skip
 
 
+def prepared(side):
+    """With statements that psycopg prepares, which Django leaves off for the sake of poolers."""
+    options = DATABASES["default"]["OPTIONS"] | {"server_side_binding": True, "prepare_threshold": 5}
+    return side | {"DATABASES": {"default": DATABASES["default"] | {"OPTIONS": options}}}
+
+
 SIDES = {
     "stock db": stock(),
+    "stock db, prepared": prepared(stock()),
     "stock cached_db, locmem": stock("cached_db"),
     "stock cached_db, redis": stock("cached_db", REDIS),
     "stock signed_cookies": stock("signed_cookies"),
@@ -75,6 +82,7 @@ SIDES = {
     "allauth, tracking": allauth(USERSESSIONS_TRACK_ACTIVITY=True),
     "knox, token": {"INSTALLED_APPS": [*DJANGO, "rest_framework", "knox"], "MIDDLEWARE": []},
     "ours db": ours(),
+    "ours db, prepared": prepared(ours()),
     "ours signed_cookies": ours("signed_cookies"),
     "ours db, verdict in locmem": ours(CACHE="default"),
     "ours cached_db, verdict in locmem": ours("cached_db", CACHE="default"),
