@@ -3,7 +3,8 @@
     python -m tests.screenshots [NAME ...]
 
 Each page in light, in dark, and 390 px wide, into screenshots/ (which git ignores). NAME picks
-single pages. The demo runs on SQLite unless DATABASE_URL names a server."""
+single pages, LANGUAGE_CODE=de another language. The demo runs on SQLite unless DATABASE_URL
+names a server."""
 
 import os
 import sys
