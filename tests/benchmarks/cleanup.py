@@ -1,6 +1,6 @@
 """Cleanup against one plain DELETE, while others log in and touch rows.
 
-    python -m tests.benchmarks.cleanup [--rows N ...] [--rounds N] [--revoked SHARE] [--fsync]
+    python -m tests.benchmarks.cleanup [--rows N ...] [--rounds N] [--revoked SHARE] [--alone] [--fsync]
 
 Starts its own PostgreSQL and deletes it (or takes DATABASE_URL, and there a database of its own), without
 fsync unless told. For each size the table is filled anew for each side, half of it dead: expired, or that
@@ -8,7 +8,8 @@ share of them revoked long ago, on the same pages as the expired. A child proces
 alternate between the sides; its peak memory is its own ru_maxrss. Meanwhile one thread touches dead and
 live rows by turns (a bare UPDATE by id, so that it does meet the locks) and one logs people in with
 UserSession.objects.start. What they wait while nobody cleans is the last line of a size: that is the
-machine.
+machine. With --alone nobody touches or logs in: the rates are then of the work, and not of who gets the
+processors, which a plain DELETE leaves to itself by keeping the others waiting.
 """
 
 import argparse
@@ -109,6 +110,7 @@ def fill(user, rows, revoked):
 
 
 def waits_of(act, stop, waits):
+    sys.setswitchinterval(0.0002)  # or the two threads wait for each other
     try:
         connection.ensure_connection()
         while not stop.is_set():
@@ -120,7 +122,7 @@ def waits_of(act, stop, waits):
         connections.close_all()
 
 
-def measure(side, user, rows, revoked):
+def measure(side, user, rows, revoked, alone):
     from sessions_ext.models import UserSession
 
     ids = iter(fill(user, rows, revoked) * 100)
@@ -142,6 +144,7 @@ def measure(side, user, rows, revoked):
     threads = [
         threading.Thread(target=waits_of, args=[act, stop, waits], daemon=True)
         for act, waits in ((touch, touches), (log_in, logins))
+        if not alone
     ]
     for thread in threads:
         thread.start()
@@ -157,15 +160,18 @@ def measure(side, user, rows, revoked):
     return result | {"touches": touches, "logins": logins}
 
 
-def compare(user, rows, rounds, revoked):
+def compare(user, rows, rounds, revoked, alone):
     results = {side: [] for side in SIDES.values()}
     for number in range(rounds):
         sides = [plain_delete, cleanup] if number % 2 else [cleanup, plain_delete]
         for side in sides:
-            results[side].append(measure(side, user, rows, revoked))
-    results[nothing].append(measure(nothing, user, rows, revoked))
+            results[side].append(measure(side, user, rows, revoked, alone))
+    if not alone:
+        results[nothing].append(measure(nothing, user, rows, revoked, alone))
     rates = {side: [result["rate"] for result in measured] for side, measured in results.items()}
     for side, measured in results.items():
+        if not measured:
+            continue
         ratios = [rate / plain for rate, plain in zip(rates[side], rates[plain_delete], strict=False)]
         touches = sorted(wait for result in measured for wait in result["touches"])
         logins = sorted(wait for result in measured for wait in result["logins"])
@@ -180,6 +186,8 @@ def compare(user, rows, rounds, revoked):
 
 def spread(waits):
     count = len(waits)
+    if not count:
+        return f"{'':>24}"
     return f"{count:>8,} {waits[int(count * 0.999)]:>7.1f} {waits[-1]:>7.1f}"
 
 
@@ -190,6 +198,7 @@ def main():
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--revoked", type=float, default=0, help="share of the dead rows, 0 to 1")
+    parser.add_argument("--alone", action="store_true", help="nobody touches or logs in")
     parser.add_argument("--fsync", action="store_true", help="make each commit wait for the disk")
     parser.add_argument("--child", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -223,7 +232,7 @@ def main():
         )
         user = UserFactory()
         for rows in options.rows:
-            compare(user, rows, options.rounds, options.revoked)
+            compare(user, rows, options.rounds, options.revoked, options.alone)
     finally:
         connection.creation.destroy_test_db(settings.DATABASES["default"]["NAME"], verbosity=0)
 
