@@ -66,7 +66,11 @@ def client_device(request: HttpRequest | None) -> str:
 def normalise_ip(value: Any) -> str | None:
     """An address as the database stores it: without port, brackets or zone, and
     IPv4-mapped IPv6 as IPv4 (RFC 4291, 2.5.5.2). None if it is not an address."""
-    text = str(value or "").strip()
+    return _normalised(str(value or "").strip())
+
+
+@lru_cache(maxsize=1024)
+def _normalised(text: str) -> str | None:
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
@@ -84,10 +88,12 @@ def remote_address(request: HttpRequest) -> str | None:
     from in X-Forwarded-For. A header from anywhere else is not believed."""
     trusted = conf.TRUSTED_PROXIES
     address = normalise_ip(_header(request, "REMOTE_ADDR"))
+    if not trusted:
+        return address
     # Each proxy adds the address that it was called from at the right end.
     hops = [normalise_ip(hop) for hop in _header(request, "HTTP_X_FORWARDED_FOR").split(",")]
     if isinstance(trusted, int):
-        return (hops[-trusted] if 0 < trusted <= len(hops) else None) or address
+        return (hops[-trusted] if trusted <= len(hops) else None) or address
     networks = [ip_network(item, strict=False) for item in trusted]
     while address and any(ip_address(address) in network for network in networks):
         if not hops or not (hop := hops.pop()):
