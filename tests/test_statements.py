@@ -2,10 +2,12 @@
 
 import pickle
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, connection, router, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from sessions_ext import hot, managers
 from sessions_ext.models import UserSession
@@ -151,3 +153,27 @@ def test_a_touch_that_fails_spoils_its_transaction(user, later, rf):
         with connection.execute_wrapper(fail), suppress(OperationalError):
             session.touch(rf.get("/"))
         assert connection.needs_rollback
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="psycopg is PostgreSQL's")
+def test_psycopg_prepares_them_where_the_connection_lets_it(monkeypatch):
+    session = UserSessionFactory()
+    long_ago = timezone.now() - timedelta(hours=1)
+    options = connection.settings_dict["OPTIONS"] | {"server_side_binding": True, "prepare_threshold": 2}
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+    connection.close()
+    try:
+        for number in range(8):
+            user_id = session.user_id if number % 2 else -1
+            assert UserSession.objects.verify(user_id, session.pk) == (session if number % 2 else None)
+            UserSession.objects.filter(pk=session.pk).update(last_activity_at=long_ago)
+            assert hot.touch("default", session, "192.0.2.7")
+            assert not hot.touch("default", session, "192.0.2.7")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT statement FROM pg_prepared_statements")
+            prepared = [statement for (statement,) in cursor.fetchall()]
+    finally:
+        connection.close()
+    assert len([sql for sql in prepared if sql.startswith("SELECT") and "JOIN" in sql]) == 1
+    assert len([sql for sql in prepared if sql.startswith("UPDATE") and "last_ip_address" in sql]) == 1
