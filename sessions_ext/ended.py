@@ -36,7 +36,7 @@ class Ended:
 
     @property
     def is_gone(self) -> bool:
-        if self.is_finished:
+        if self.has_skipped or self.is_finished:
             return not self.has_skipped
         return bool(try_briefly(lambda: self._mark(0) is None, self.rows))
 

@@ -602,6 +602,16 @@ def test_what_was_locked_is_deleted_when_the_lock_is_free_before_the_end(monkeyp
 
 @pytest.mark.django_db(transaction=True)
 @on_postgresql
+def test_a_run_that_is_stopped_behind_a_locked_row_is_not_complete():
+    user = UserFactory()
+    rows = make(user, [timezone.now() - DAY - number * TICK for number in range(4)])
+    with held(locking(rows[3])):
+        assert UserSession.objects.cleanup(batch_size=2, max_rows=3) == (3, 0, False)
+    assert left() == {rows[3]}
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
 @pytest.mark.usefixtures("impatient")
 def test_more_tied_rows_than_a_batch_that_are_locked_hold_up_nothing():
     user = UserFactory()
