@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from .clients import logger
 from .conf import _duration, conf
-from .ended import Ended
+from .ended import MAX_IDS, Ended
 
 DAYS = {"under a day": 1, "1 to 7 days": 7, "7 to 30 days": 30, "30 to 90 days": 90, "90 to 365 days": 365}
 AGES = ("still active", *DAYS, "over a year")
@@ -121,7 +121,7 @@ class Walk:
             began = time.monotonic()
             deleted = ended.delete_batch(min(size, self._room()))
             if deleted is None:
-                deleted = ended.delete_batch(min(size, self._room()), skip_locked=True)
+                deleted = ended.delete_batch(min(size, self._room(), MAX_IDS), skip_locked=True)
             if deleted:
                 yield deleted
             if deleted is None:
@@ -133,7 +133,7 @@ class Walk:
             elif not ended.has_skipped:
                 return
             elif returns == RETURNS:
-                logger.warning("cleanup left %s sessions that a transaction has locked", ended.how)
+                logger.warning("cleanup left %s sessions that are locked, or that a trigger keeps", ended.how)
                 return
             else:
                 returns += 1

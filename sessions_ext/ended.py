@@ -43,13 +43,20 @@ class Ended:
     def delete_batch(self, size: int, skip_locked: bool = False) -> int | None:
         """Delete at most so many rows, go on behind them, and return how many those were; None, having
         done nothing, where it met a lock. With `skip_locked` it leaves locked rows to go_back() to."""
+        tied, is_stuck = self.tied, self.is_stuck
         deleted = try_briefly(partial(self._delete, size, skip_locked), self.rows)
-        if deleted is not None:
-            if skip_locked and not self.has_skipped:
-                self.has_skipped, self.skipped_from = True, self.low
+        if deleted is None:
+            self.tied, self.is_stuck = tied, is_stuck
+        else:
+            if skip_locked:
+                self._skip()
             self.is_stuck = self.is_stuck and not deleted
             self.low, self.is_finished = self.high, self.high is None
         return deleted
+
+    def _skip(self) -> None:
+        if not self.has_skipped:
+            self.has_skipped, self.skipped_from = True, self.low
 
     def go_back(self) -> None:
         """To the first rows that were skipped."""
@@ -71,7 +78,9 @@ class Ended:
         """Of more rows than a batch holds, which a bulk revoke ended in one moment. Their ids are read
         many batches ahead, because each look at them passes by all that went before."""
         if not self.tied and self.is_stuck:
-            self.high = self.high and self.high + timedelta.resolution  # something keeps them here
+            # Something keeps them here, or has deleted them meanwhile.
+            self._skip()
+            self.high, self.is_stuck = self.high and self.high + timedelta.resolution, False
             return 0
         if not self.tied:
             ids = self._between(self.low).order_by(self.column).values_list("pk", flat=True)

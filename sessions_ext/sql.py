@@ -91,10 +91,8 @@ def try_briefly(act: Callable[[], T | Callable[[], T]], rows: models.QuerySet[An
                 return done
             if gives_way:
                 gives_way = False
-                cursor.execute(
-                    "SET LOCAL lock_timeout TO DEFAULT; SET LOCAL enable_sort TO DEFAULT;"
-                    " SET LOCAL enable_seqscan TO DEFAULT"
-                )
+                for name in ("lock_timeout", "enable_sort", "enable_seqscan"):
+                    cursor.execute(f"SET LOCAL {name} TO DEFAULT")
             return done()
     except OperationalError as error:
         if not gives_way or getattr(error.__cause__, "sqlstate", None) not in GIVE_WAY:
