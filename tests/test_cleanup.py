@@ -91,6 +91,40 @@ def deleted_ids():
     post_delete.disconnect(receive, sender=UserSession)
 
 
+@contextmanager
+def held(*statements):
+    """Another transaction that has run these until the block ends."""
+    begun, done, errors = threading.Event(), threading.Event(), []
+
+    def hold():
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+                begun.set()
+                done.wait(30)
+        except Exception as error:
+            errors.append(error)
+        finally:
+            begun.set()
+            connection.close()
+
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    assert begun.wait(30)
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(30)
+    assert not errors
+
+
+def locking(*rows):
+    ids = ", ".join(f"'{row.pk}'" for row in rows)
+    return f"SELECT 1 FROM sessions_ext_usersession WHERE id IN ({ids}) FOR UPDATE"
+
+
 # The batches
 
 
@@ -422,24 +456,9 @@ def test_a_row_that_lives_on_when_its_lock_is_free_is_spared(deleted_ids):
 def test_a_locked_row_does_not_hold_a_run_past_its_time():
     user = UserFactory()
     rows = make(user, [timezone.now() - DAY - number * TICK for number in range(20)])
-    locked, release = threading.Event(), threading.Event()
-
-    def hold():
-        with transaction.atomic():
-            UserSession.objects.filter(pk=rows[3].pk).update(location="here")
-            locked.set()
-            release.wait(30)
-        connections.close_all()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    assert locked.wait(30)
     start = time.monotonic()
-    try:
+    with held(locking(rows[3])):
         assert UserSession.objects.cleanup(batch_size=50, max_seconds=0.5) == (19, 0, False)
-    finally:
-        release.set()
-        thread.join(30)
     assert time.monotonic() - start < 10
 
 
@@ -528,40 +547,6 @@ def test_the_counts_read_as_words():
 on_postgresql = pytest.mark.skipif(
     "connection.vendor != 'postgresql'", reason="SQLite has no locks of rows, nor such triggers"
 )
-
-
-@contextmanager
-def held(*statements):
-    """Another transaction that has run these until the block ends."""
-    begun, done, errors = threading.Event(), threading.Event(), []
-
-    def hold():
-        try:
-            with transaction.atomic(), connection.cursor() as cursor:
-                for statement in statements:
-                    cursor.execute(statement)
-                begun.set()
-                done.wait(30)
-        except Exception as error:
-            errors.append(error)
-        finally:
-            begun.set()
-            connection.close()
-
-    thread = threading.Thread(target=hold, daemon=True)
-    thread.start()
-    assert begun.wait(30)
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join(30)
-    assert not errors
-
-
-def locking(*rows):
-    ids = ", ".join(f"'{row.pk}'" for row in rows)
-    return f"SELECT 1 FROM sessions_ext_usersession WHERE id IN ({ids}) FOR UPDATE"
 
 
 @pytest.fixture
