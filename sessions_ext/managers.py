@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, connections, models, router, transaction
 from django.db.models import F
-from django.db.models.functions import Coalesce, Least
+from django.db.models.functions import Coalesce
 from django.dispatch import Signal
 from django.http import HttpRequest
 from django.utils import timezone
@@ -24,7 +24,7 @@ from .cleanup import Cleaned
 from .conf import conf
 from .exceptions import SessionLimitReached
 from .reasons import RevokedReason
-from .rules import active, idle_before, limit_of, unended
+from .rules import active, end_by_time, idle_before, limit_of, unended
 from .sql import in_lock_order, take_write_lock, update_returning
 from .twins import alters_data, alters_rows, twin
 
@@ -58,10 +58,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     def ended(self, at: datetime | None = None) -> Self:
         """Revoked or expired, the latest end first."""
         ended = self.filter(~active(at or timezone.now()))
-        end: Any = F("expires_at")
-        if conf.IDLE_TIMEOUT:
-            end = Least(end, F("last_activity_at") + conf.IDLE_TIMEOUT)
-        return ended.order_by(Coalesce("revoked_at", end).desc(), "-id")
+        return ended.order_by(Coalesce("revoked_at", end_by_time()).desc(), "-id")
 
     def signed_in_since(self, moment: datetime) -> Self:
         """Those with `created_at` from then on. It reads the newer end of the primary key only:
@@ -292,9 +289,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         rows = self._primary()
         with transaction.atomic(using=rows.db):
             self._lock(user)
-            # Changes nothing, but takes SQLite's write lock, as the insert does in start():
-            # there, a transaction that reads first may find that it cannot write any more.
-            rows.filter(pk=UUID(int=0)).update(is_trusted=False)
+            take_write_lock(rows)  # as the insert does in start()
             return self._evict(user, limit)
 
     @alters_data

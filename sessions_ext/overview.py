@@ -14,28 +14,18 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
-from django.db.models import (
-    Case,
-    CharField,
-    Count,
-    DateTimeField,
-    ExpressionWrapper,
-    F,
-    Q,
-    Value,
-    When,
-)
-from django.db.models.functions import Least, TruncDate
+from django.db.models import Case, CharField, Count, Q, Value, When
+from django.db.models.functions import TruncDate
 from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from .clients import logger
-from .conf import conf
 from .managers import UserSessionQuerySet
 from .models import RevokedReason, UserSession
 from .reasons import label
+from .rules import end_by_time
 from .sql import count_or_estimate
 
 DAYS = 30
@@ -211,13 +201,9 @@ def _revoked(sessions: UserSessionQuerySet, since: datetime) -> Iterable[Any]:
 
 
 def _expired(sessions: UserSessionQuerySet, since: datetime, now: datetime) -> Iterable[Any]:
-    end: Any = F("expires_at")
-    if conf.IDLE_TIMEOUT:
-        idle_end = F("last_activity_at") + Value(conf.IDLE_TIMEOUT)
-        end = Least(end, ExpressionWrapper(idle_end, output_field=DateTimeField()))
     # As the list's filter by state calls them. The first condition is for the index.
     why = Case(When(expires_at__lte=now, then=Value(EXPIRED)), default=Value(IDLE))
-    ended = sessions.filter(is_revoked=False, expires_at__gt=since).alias(end=end)
+    ended = sessions.filter(is_revoked=False, expires_at__gt=since).alias(end=end_by_time())
     return _per_day(ended.filter(end__gt=since, end__lte=now), "end", why=why)
 
 

@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Q
+from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
+from django.db.models.functions import Least
 from django.utils.module_loading import import_string
 
 from .conf import conf
@@ -25,6 +26,15 @@ def unended(at: Any, idle_before: Any) -> Q:
 
 def idle_before(at: datetime) -> datetime | None:
     return at - conf.IDLE_TIMEOUT if conf.IDLE_TIMEOUT else None
+
+
+def end_by_time() -> Any:
+    """When a session that nobody revokes ends, as the database reckons it."""
+    end = F("expires_at")
+    if not conf.IDLE_TIMEOUT:
+        return end
+    idle_end = F("last_activity_at") + Value(conf.IDLE_TIMEOUT)
+    return Least(end, ExpressionWrapper(idle_end, output_field=DateTimeField()))
 
 
 def limit_of(user: "AbstractBaseUser") -> int | None:

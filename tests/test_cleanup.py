@@ -125,6 +125,36 @@ def locking(*rows):
     return f"SELECT 1 FROM sessions_ext_usersession WHERE id IN ({ids}) FOR UPDATE"
 
 
+@contextmanager
+def writing(user):
+    """Two threads that log the user in, and on SQLite wait for 5 seconds at most to do so; yields
+    the rows that they made and the errors that they met."""
+    rows, errors, done = [], [], threading.Event()
+
+    def write():
+        try:
+            with connection.cursor() as cursor:
+                if connection.vendor == "sqlite":
+                    cursor.execute("PRAGMA busy_timeout = 5000")
+            while not done.is_set() or not rows:
+                rows.append(UserSession.objects.start(user))
+                time.sleep(0.01)
+        except OperationalError as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=write) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield rows, errors
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(60)
+
+
 # The batches
 
 
@@ -474,32 +504,10 @@ def test_a_writer_that_waits_up_to_5_seconds_is_never_refused(receivers, request
     user = UserFactory()
     now = timezone.now()
     make(user, [now - DAY - number * TICK for number in range(4000)])
-    errors, logins, done = [], [], threading.Event()
-
-    def write():
-        try:
-            with connection.cursor() as cursor:
-                if connection.vendor == "sqlite":
-                    cursor.execute("PRAGMA busy_timeout = 5000")
-            while not done.is_set() or not logins:
-                logins.append(UserSession.objects.start(user).pk)
-                time.sleep(0.01)
-        except OperationalError as error:
-            errors.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=write) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
+    with writing(user) as (logins, errors):
         assert UserSession.objects.cleanup(batch_size=100) == (4000, 0, True)
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join(60)
     assert errors == []
-    assert {row.pk for row in left()} == set(logins)
+    assert {row.pk for row in left()} == {row.pk for row in logins}
 
 
 def with_values(rows):
@@ -839,28 +847,7 @@ def test_a_writer_on_sqlite_gets_its_turns_between_batches(cache, settings):
             f"SELECT printf('%032x', n), {named.replace('refresh_token_id', 'NULL', 1)} "
             f"FROM sessions_ext_usersession, numbers"
         )
-    errors, writes, done = [], [], threading.Event()
-
-    def write():
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("PRAGMA busy_timeout = 5000")
-            while not done.is_set():
-                writes.append(UserSession.objects.start(user))
-                time.sleep(0.01)
-        except OperationalError as error:
-            errors.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=write) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
+    with writing(user) as (writes, errors):
         assert UserSession.objects.cleanup(batch_size=1000) == (40001, 0, True)
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join(60)
     assert errors == []
     assert len(writes) > 80  # more than two turns a batch; without a gap for them there are a few in all
