@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from .batches import HIGH, LOW, can_loop, delete_batches
 from .sql import locked, try_briefly
 from .statements import Parameter, Prepared, delete, select
 
@@ -32,6 +33,7 @@ class Ended:
     skipped_from: datetime | None = None
     tied: list[UUID] = field(default_factory=list)
     is_stuck: bool = False
+    is_refused: bool = False
     statements: dict[tuple[Any, ...], Prepared] = field(default_factory=dict)
 
     @property
@@ -53,6 +55,21 @@ class Ended:
             self.is_stuck = self.is_stuck and not deleted
             self.low, self.is_finished = self.high, self.high is None
         return deleted
+
+    def delete_full_batches(self, size: int, most: int, seconds: float) -> list[int]:
+        """Delete batches of so many rows, at most so many of them and for so long, as far as the
+        database gets on by itself, and go on behind them; returns how many rows each batch were. A
+        batch that is locked, tied or the last is for delete_batch()."""
+        is_for_us = self.tied or self.is_refused or not self.is_plain
+        if most < 1 or is_for_us or not can_loop(self.rows.db):
+            return []
+        ahead = self._between(LOW).order_by(self.column).values_list(self.column, flat=True)
+        mark = self._written(lambda: select(ahead[size : size + 1]), "mark of many", size)
+        written = self._written(lambda: delete(self._between(LOW, HIGH)), "delete many")
+        done, self.is_refused = delete_batches(self.rows.db, mark, written, self.low, most, seconds)
+        if done:
+            self.low, self.tied, self.is_stuck = done[-1][1], [], False
+        return [deleted for deleted, _ in done if deleted]
 
     def _skip(self) -> None:
         if not self.has_skipped:

@@ -16,6 +16,15 @@ from django.db.models.sql.compiler import SQLCompiler
 
 # Of PostgreSQL: a lock is not available, a deadlock, and what repeatable reads end with.
 GIVE_WAY = {"55P03", "40P01", "40001"}
+# Of a transaction that deletes what has ended. Old statistics could otherwise make each batch read or
+# sort the whole table. A row that comes back when the server crashes has ended still.
+SETTINGS = {
+    "lock_timeout": "50ms",
+    "enable_sort": "off",
+    "enable_seqscan": "off",
+    "synchronous_commit": "off",
+}
+BRIEFLY = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in SETTINGS.items())
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound=models.QuerySet[Any])
@@ -80,18 +89,14 @@ def try_briefly(act: Callable[[], T | Callable[[], T]], rows: models.QuerySet[An
     try:
         with transaction.atomic(using=rows.db), connection.cursor() as cursor:
             if gives_way:
-                # Old statistics could otherwise make each batch read or sort the whole table.
-                cursor.execute(
-                    "SELECT set_config('lock_timeout', '50ms', true),"
-                    " set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true)"
-                )
+                cursor.execute(f"SELECT {BRIEFLY}")
             take_write_lock(rows)
             done = act()
             if not callable(done):
                 return done
             if gives_way:
                 gives_way = False
-                for name in ("lock_timeout", "enable_sort", "enable_seqscan"):
+                for name in SETTINGS:
                     cursor.execute(f"SET LOCAL {name} TO DEFAULT")
             return done()
     except OperationalError as error:
