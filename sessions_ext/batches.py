@@ -12,10 +12,8 @@ from .statements import Prepared
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOTE = "sessions_ext.batch"
-# The variables of LOOP.
-LOW, HIGH = RawSQL("low", ()), RawSQL("high", ())
+LOW, HIGH = RawSQL("low", ()), RawSQL("high", ())  # the variables of LOOP
 LOOP = """
-DO $batches$
 DECLARE
     low timestamptz := {low};
     high timestamptz;
@@ -33,7 +31,7 @@ BEGIN
         low := high;
         EXIT WHEN clock_timestamp() >= deadline;
     END LOOP;
-END $batches$
+END
 """
 
 
@@ -53,7 +51,7 @@ def delete_batches(
     refused the loop itself. It stops where there is no mark, at a mark that is the last one still,
     and, without that batch, at a lock or any other error: whoever deletes that batch will meet it."""
     connection: Any = connections[using]
-    sql = LOOP.format(
+    loop = LOOP.format(
         low=_composed(connection, "%s", [low]) if low else "'-infinity'",
         mark=_composed(connection, mark.sql, mark.params),
         delete=_composed(connection, delete.sql, delete.params),
@@ -75,7 +73,7 @@ def delete_batches(
     driver.add_notice_handler(receive)
     try:
         with connection.cursor() as cursor:
-            cursor.execute(sql)
+            cursor.execute(_composed(connection, "DO %s", [loop]))
     except DatabaseError as error:
         return done, getattr(error.__cause__, "sqlstate", None) not in GIVE_WAY
     finally:

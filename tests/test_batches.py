@@ -49,7 +49,7 @@ def expired(user, count):
 
 
 def loops(statements):
-    return [sql for sql in statements if "DO $batches$" in sql]
+    return [sql for sql in statements if sql.startswith("DO ")]
 
 
 def test_a_hundred_batches_cost_few_calls(user, statements):
@@ -102,6 +102,18 @@ def test_in_a_transaction_it_commits_nothing(user, statements):
         transaction.set_rollback(True)
     assert left() == set(rows)
     assert loops(statements) == []
+
+
+def test_a_text_in_the_filter_of_a_projects_manager_stays_a_text(user, statements, monkeypatch):
+    nasty = "$$ 'quoted' %s {braces} \\ ; --"
+    end = timezone.now() - DAY
+    make(user, [end - number * TICK for number in range(20)], device_info=nasty)
+    kept = make(user, [end])
+    rows = UserSession.objects.filter(device_info=nasty)
+    monkeypatch.setattr(type(UserSession.objects), "get_queryset", lambda self: rows.all())
+    assert UserSession.objects.cleanup(batch_size=3) == (20, 0, True)
+    assert set(UserSession._base_manager.all()) == set(kept)
+    assert len(loops(statements)) >= 2
 
 
 def test_a_stop_ends_it_within_a_moment(user):
