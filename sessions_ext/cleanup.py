@@ -1,6 +1,7 @@
 """Deletes what ended long enough ago: along the indexes, in short transactions, so that a table of
 any size goes on serving logins meanwhile."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +20,6 @@ from .ended import MAX_IDS, Ended
 DAYS = {"under a day": 1, "1 to 7 days": 7, "7 to 30 days": 30, "30 to 90 days": 90, "90 to 365 days": 365}
 AGES = ("still active", *DAYS, "over a year")
 MAX_BATCH = 1_000_000  # a batch is one transaction
-NO_LIMIT = 2**31 - 1  # rows between two looks at the bounds
 MAX_LOADED = 500  # rows a batch for a project's receivers, which run while these are locked
 SLICE = 0.1  # seconds that the database goes on by itself
 LOCK_PAUSE, RETURNS = 1.0, 10  # seconds, and how often locked rows are tried again
@@ -121,11 +121,12 @@ class Walk:
         returns = 0
         while not self._is_over():
             most = 0 if self.sleep else self._room() // size
-            if full := ended.delete_full_batches(size, most, self._seconds()):
-                yield from full
+            done = self.done
+            yield from ended.delete_full_batches(size, most, self._seconds())
+            if self.done != done and not ended.is_locked:
                 continue
             began = time.monotonic()
-            deleted = ended.delete_batch(min(size, self._room()))
+            deleted = None if ended.is_locked else ended.delete_batch(min(size, self._room()))
             if deleted is None:
                 deleted = ended.delete_batch(min(size, self._room(), MAX_IDS), skip_locked=True)
             if deleted:
@@ -148,7 +149,7 @@ class Walk:
 
     def _room(self) -> int:
         done = self.done.expired + self.done.revoked
-        return NO_LIMIT if self.max_rows is None else self.max_rows - done
+        return sys.maxsize if self.max_rows is None else self.max_rows - done
 
     def _seconds(self) -> float:
         return SLICE if self.deadline is None else min(SLICE, self.deadline - time.monotonic())

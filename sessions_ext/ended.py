@@ -1,6 +1,6 @@
 """The rows that ended in one way, and how cleanup deletes them: in batches, upwards along an index."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from .batches import HIGH, LOW, can_loop, delete_batches
-from .sql import locked, try_briefly
+from .batches import HIGH, LOW, can_loop, delete_batches, is_cancelled
+from .sql import is_lock, locked, try_briefly
 from .statements import Parameter, Prepared, delete, select
 
 MAX_IDS = 1000  # in one statement: they take longer than a range
@@ -33,6 +33,7 @@ class Ended:
     skipped_from: datetime | None = None
     tied: list[UUID] = field(default_factory=list)
     is_stuck: bool = False
+    is_locked: bool = False
     is_refused: bool = False
     statements: dict[tuple[Any, ...], Prepared] = field(default_factory=dict)
 
@@ -56,20 +57,26 @@ class Ended:
             self.low, self.is_finished = self.high, self.high is None
         return deleted
 
-    def delete_full_batches(self, size: int, most: int, seconds: float) -> list[int]:
+    def delete_full_batches(self, size: int, most: int, seconds: float) -> Iterator[int]:
         """Delete batches of so many rows, at most so many of them and for so long, as far as the
-        database gets on by itself, and go on behind them; returns how many rows each batch were. A
-        batch that is locked, tied or the last is for delete_batch()."""
+        database gets on by itself, and go on behind them; yields how many rows each deleted. A batch
+        that `is_locked`, tied or the last is for delete_batch()."""
+        self.is_locked = False
         is_for_us = self.tied or self.is_refused or not self.is_plain
         if most < 1 or is_for_us or not can_loop(self.rows.db):
-            return []
+            return
         ahead = self._between(LOW).order_by(self.column).values_list(self.column, flat=True)
         mark = self._written(lambda: select(ahead[size : size + 1]), "mark of many", size)
         written = self._written(lambda: delete(self._between(LOW, HIGH)), "delete many")
-        done, self.is_refused = delete_batches(self.rows.db, mark, written, self.low, most, seconds)
-        if done:
-            self.low, self.tied, self.is_stuck = done[-1][1], [], False
-        return [deleted for deleted, _ in done if deleted]
+        done, error = delete_batches(self.rows.db, mark, written, self.low, most, seconds)
+        for batch in done:
+            self.low, self.is_stuck = batch.high, False
+            if batch.deleted:
+                yield batch.deleted
+        if error and is_cancelled(self.rows.db, error):
+            raise error
+        self.is_locked = error is not None and is_lock(error)
+        self.is_refused = error is not None and not self.is_locked
 
     def _skip(self) -> None:
         if not self.has_skipped:

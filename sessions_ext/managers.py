@@ -309,7 +309,8 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         """Delete the rows that expired before `before` (default now) unrevoked, and those revoked
         longer ago than `retention` (default REVOKED_RETENTION), in short transactions of `batch_size`
         rows, `sleep` seconds apart. Stops after `max_rows` rows, after `max_seconds` seconds, or when
-        `should_stop()` is true; `progress(cleaned)` is called after each batch. Sends sessions_cleaned.
+        `should_stop()` is true; `progress(cleaned)` is called for each batch. On PostgreSQL both wait
+        for the batches of a tenth of a second, unless they are to `sleep`. Sends sessions_cleaned.
         Raises ValueError for a `before` in the future, unless `include_active` says it is meant."""
         rows = self._primary()
         ended = cleaning.ended_rows(rows, before, retention, include_active)

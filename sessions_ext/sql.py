@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.core.exceptions import EmptyResultSet
-from django.db import OperationalError, connections, models, transaction
+from django.db import DatabaseError, OperationalError, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import Col, RawSQL
 from django.db.models.lookups import Exact
@@ -24,6 +24,7 @@ SETTINGS = {
     "enable_seqscan": "off",
     "synchronous_commit": "off",
 }
+CURRENT = ", ".join(f"current_setting('{name}')" for name in SETTINGS)
 BRIEFLY = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in SETTINGS.items())
 
 T = TypeVar("T")
@@ -85,24 +86,30 @@ def try_briefly(act: Callable[[], T | Callable[[], T]], rows: models.QuerySet[An
     the server looks for deadlocks, so that nobody else's statement can be the one that a deadlock
     ends. Where `act` returns a callable, that is the project's code, and is called without a limit."""
     connection = connections[rows.db]
-    gives_way = connection.vendor == "postgresql" and not connection.in_atomic_block
+    gives_way = connection.vendor == "postgresql" and connection.get_autocommit()
     try:
         with transaction.atomic(using=rows.db), connection.cursor() as cursor:
             if gives_way:
-                cursor.execute(f"SELECT {BRIEFLY}")
+                cursor.execute(f"SELECT {CURRENT}, {BRIEFLY}")
+                before = cursor.fetchone()[: len(SETTINGS)]
             take_write_lock(rows)
             done = act()
             if not callable(done):
                 return done
             if gives_way:
                 gives_way = False
-                for name in SETTINGS:
-                    cursor.execute(f"SET LOCAL {name} TO DEFAULT")
+                restore = ", ".join(f"set_config('{name}', %s, true)" for name in SETTINGS)
+                cursor.execute(f"SELECT {restore}", before)
             return done()
     except OperationalError as error:
-        if not gives_way or getattr(error.__cause__, "sqlstate", None) not in GIVE_WAY:
+        if not gives_way or not is_lock(error):
             raise
         return None
+
+
+def is_lock(error: DatabaseError) -> bool:
+    """Whether a statement that gives way ended with this error because it met a lock."""
+    return getattr(error.__cause__, "sqlstate", None) in GIVE_WAY
 
 
 def take_write_lock(rows: models.QuerySet[Any]) -> None:

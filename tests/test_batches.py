@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -46,6 +47,54 @@ def in_small_slices(monkeypatch):
 def expired(user, count):
     end = timezone.now() - DAY
     return make(user, [end - number * TICK for number in range(count)])
+
+
+@contextmanager
+def soon(statement):
+    """Another connection runs it amid the block."""
+
+    def run():
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+        finally:
+            connections.close_all()
+
+    timer = threading.Timer(0.15, run)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
+
+
+@contextmanager
+def dawdling(seconds):
+    """Each row takes the server so long, at least."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
+            f" $$ BEGIN PERFORM pg_sleep({seconds}); RETURN OLD; END $$;"
+            "CREATE TRIGGER dawdle BEFORE DELETE ON sessions_ext_usersession"
+            " FOR EACH ROW EXECUTE FUNCTION dawdle();"
+        )
+    try:
+        yield
+    finally:
+        connection.close()
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION dawdle CASCADE")
+
+
+@pytest.fixture
+def slowly():
+    with dawdling(0.001):
+        yield
+
+
+@pytest.fixture
+def in_one_slice(monkeypatch):
+    monkeypatch.setattr("sessions_ext.cleanup.SLICE", 60)
 
 
 def loops(statements):
@@ -116,8 +165,9 @@ def test_a_text_in_the_filter_of_a_projects_manager_stays_a_text(user, statement
     assert len(loops(statements)) >= 2
 
 
+@pytest.mark.usefixtures("slowly")
 def test_a_stop_ends_it_within_a_moment(user):
-    expired(user, 20_000)
+    expired(user, 1_000)
     stopped = []
     start = time.monotonic()
     cleaned = UserSession.objects.cleanup(
@@ -125,16 +175,17 @@ def test_a_stop_ends_it_within_a_moment(user):
     )
     assert time.monotonic() - start < 2
     assert not cleaned.is_complete
-    assert 0 < cleaned.expired == 20_000 - len(left())
+    assert 0 < cleaned.expired == 1_000 - len(left())
 
 
+@pytest.mark.usefixtures("slowly")
 def test_max_seconds_ends_it(user):
-    expired(user, 20_000)
+    expired(user, 1_000)
     start = time.monotonic()
     cleaned = UserSession.objects.cleanup(batch_size=1, max_seconds=0.3)
     assert time.monotonic() - start < 2
     assert not cleaned.is_complete
-    assert 0 < cleaned.expired == 20_000 - len(left())
+    assert 0 < cleaned.expired == 1_000 - len(left())
 
 
 def test_what_came_before_a_locked_row_is_counted_once(user, monkeypatch):
@@ -162,47 +213,64 @@ def test_without_the_language_it_goes_from_batch_to_batch_itself(user, statement
 def test_where_a_statement_may_not_last_it_goes_from_batch_to_batch_itself(user, statements):
     """Of which each is short enough."""
     expired(user, 300)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
-            " $$ BEGIN PERFORM pg_sleep(0.01); RETURN OLD; END $$;"
-            "CREATE TRIGGER dawdle BEFORE DELETE ON sessions_ext_usersession"
-            " FOR EACH ROW EXECUTE FUNCTION dawdle();"
-            "SET statement_timeout = '50ms'"
-        )
-    try:
-        seen = []
-        assert UserSession.objects.cleanup(batch_size=2, progress=seen.append) == (300, 0, True)
-    finally:
-        connection.close()
+    seen = []
+    with dawdling(0.01):
         with connection.cursor() as cursor:
-            cursor.execute("DROP FUNCTION dawdle CASCADE")
+            cursor.execute("SET statement_timeout = '50ms'")
+        assert UserSession.objects.cleanup(batch_size=2, progress=seen.append) == (300, 0, True)
     assert [done.expired for done in seen] == list(range(2, 301, 2))
     assert len(loops(statements)) == 2
 
 
+@pytest.mark.parametrize("attempt", range(2))
+def test_a_time_that_runs_out_just_after_a_commit_loses_no_count(user, attempt):
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = '20ms'")
+    try:
+        for _ in range(10):
+            expired(user, 600)
+            cleaned = UserSession.objects.cleanup(batch_size=1, max_rows=599)
+            assert cleaned == (599, 0, False)
+            assert UserSession.objects.all().delete()[0] == 1
+    finally:
+        connection.close()
+
+
+@pytest.mark.usefixtures("slowly", "in_one_slice")
+def test_who_cancels_it_ends_it_and_all_that_went_is_told(user):
+    expired(user, 1_000)
+    seen = []
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        pid = cursor.fetchone()[0]
+    with soon(f"SELECT pg_cancel_backend({pid})"), pytest.raises(OperationalError, match="cancel"):
+        UserSession.objects.cleanup(batch_size=1, progress=seen.append)
+    assert 0 < seen[-1].expired == 1_000 - len(left())
+
+
+def test_a_locked_batch_is_waited_for_once(user, statements, monkeypatch):
+    monkeypatch.setattr("sessions_ext.cleanup.RETURNS", 0)
+    rows = expired(user, 40)
+    with held(locking(rows[10])):
+        assert UserSession.objects.cleanup(batch_size=4) == (39, 0, False)
+    named = [sql for sql in statements if "SKIP LOCKED" in sql]
+    ranges = [sql for sql in statements if sql.startswith("DELETE") and " IN (" not in sql]
+    assert (len(named), len(ranges)) == (1, 2)  # and the last batch of either way to end
+
+
+@pytest.mark.usefixtures("slowly", "in_one_slice")
 def test_a_connection_that_is_lost_amid_it_tells_all_that_went(user):
-    expired(user, 20_000)
+    expired(user, 1_000)
     seen = []
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         pid = cursor.fetchone()[0]
 
-    def terminate():
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
-        finally:
-            connections.close_all()
-
-    timer = threading.Timer(0.15, terminate)
-    timer.start()
-    with pytest.raises(OperationalError):
+    with soon(f"SELECT pg_terminate_backend({pid})"), pytest.raises(OperationalError):
         UserSession.objects.cleanup(batch_size=1, progress=seen.append)
-    timer.join()
     connection.close()
     assert seen
-    assert 20_000 - len(left()) - seen[-1].expired in {0, 1}  # a commit that nobody heard of
+    assert 1_000 - len(left()) - seen[-1].expired in {0, 1}  # a commit that nobody heard of
 
 
 @pytest.mark.parametrize("options", [{"server_side_binding": True, "prepare_threshold": 0}, {}])

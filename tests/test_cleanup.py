@@ -724,6 +724,34 @@ def test_it_runs_with_receivers_where_every_statement_is_prepared(monkeypatch, d
 
 @pytest.mark.django_db(transaction=True)
 @on_postgresql
+def test_receivers_run_under_the_settings_of_their_connection():
+    session = UserSessionFactory(expired=True)
+    names = ["lock_timeout", "synchronous_commit", "enable_sort", "enable_seqscan"]
+    seen = []
+
+    def settings_of_the_session():
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {', '.join(f'current_setting({name!r})' for name in names)}")
+            return cursor.fetchone()
+
+    def receive(**kwargs):
+        seen.append(settings_of_the_session())
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '7s'; SET synchronous_commit = 'remote_apply'")
+    before = settings_of_the_session()
+    post_delete.connect(receive, sender=UserSession)
+    try:
+        assert UserSession.objects.cleanup() == (1, 0, True)
+        assert [*seen, settings_of_the_session()] == [before, before]
+    finally:
+        post_delete.disconnect(receive, sender=UserSession)
+        connection.close()
+    assert session not in left()
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
 def test_a_locked_table_does_not_hold_a_run_past_its_time():
     UserSessionFactory(expired=True)
     start = time.monotonic()
