@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.db import DatabaseError, connections
 from django.db.models.expressions import RawSQL
 
-from .sql import BRIEFLY
+from .sql import BRIEFLY, has_own_transactions
 from .statements import Prepared
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,8 +49,7 @@ def can_loop(using: str) -> bool:
     """Whether the database can commit the batches itself: it is PostgreSQL, by psycopg 3, and no
     transaction is open."""
     connection: Any = connections[using]
-    is_free = connection.vendor == "postgresql" and connection.get_autocommit()
-    return is_free and hasattr(connection.connection, "add_notice_handler")
+    return has_own_transactions(connection) and hasattr(connection.connection, "add_notice_handler")
 
 
 def delete_batches(

@@ -65,8 +65,7 @@ class Ended:
         is_for_us = self.tied or self.is_refused or not self.is_plain
         if most < 1 or is_for_us or not can_loop(self.rows.db):
             return
-        ahead = self._between(LOW).order_by(self.column).values_list(self.column, flat=True)
-        mark = self._written(lambda: select(ahead[size : size + 1]), "mark of many", size)
+        mark = self._written(lambda: self._write_mark(LOW, size), "mark of many", size)
         written = self._written(lambda: delete(self._between(LOW, HIGH)), "delete many")
         done, error = delete_batches(self.rows.db, mark, written, self.low, most, seconds)
         for batch in done:
@@ -121,13 +120,13 @@ class Ended:
 
     def _mark(self, offset: int) -> datetime | None:
         low = self.low and self._parameter("low")
-
-        def write() -> Prepared:
-            ahead = self._between(low).order_by(self.column).values_list(self.column, flat=True)
-            return select(ahead[offset : offset + 1])
-
-        found = self._written(write, "mark", offset, bool(low)).row(self.rows.db, {"low": self.low})
+        written = self._written(lambda: self._write_mark(low, offset), "mark", offset, bool(low))
+        found = written.row(self.rows.db, {"low": self.low})
         return found[0] if found else None
+
+    def _write_mark(self, low: Any, offset: int) -> Prepared:
+        ahead = self._between(low).order_by(self.column).values_list(self.column, flat=True)
+        return select(ahead[offset : offset + 1])
 
     def _between(self, low: Any = None, high: Any = None) -> QuerySet[Any]:
         bounds = {f"{self.column}__gte": low, f"{self.column}__lt": high}

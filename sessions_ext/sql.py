@@ -86,7 +86,7 @@ def try_briefly(act: Callable[[], T | Callable[[], T]], rows: models.QuerySet[An
     the server looks for deadlocks, so that nobody else's statement can be the one that a deadlock
     ends. Where `act` returns a callable, that is the project's code, and is called without a limit."""
     connection = connections[rows.db]
-    gives_way = connection.vendor == "postgresql" and connection.get_autocommit()
+    gives_way = has_own_transactions(connection)
     try:
         with transaction.atomic(using=rows.db), connection.cursor() as cursor:
             if gives_way:
@@ -105,6 +105,11 @@ def try_briefly(act: Callable[[], T | Callable[[], T]], rows: models.QuerySet[An
         if not gives_way or not is_lock(error):
             raise
         return None
+
+
+def has_own_transactions(connection: BaseDatabaseWrapper) -> bool:
+    """Whether this is PostgreSQL, and nobody has a transaction open that we would commit or set up."""
+    return connection.vendor == "postgresql" and connection.get_autocommit()
 
 
 def is_lock(error: DatabaseError) -> bool:

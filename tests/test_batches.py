@@ -50,13 +50,16 @@ def expired(user, count):
 
 
 @contextmanager
-def soon(statement):
-    """Another connection runs it amid the block."""
+def soon(function):
+    """Another connection calls it on the server process of this one, amid the block."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        pid = cursor.fetchone()[0]
 
     def run():
         try:
             with connection.cursor() as cursor:
-                cursor.execute(statement)
+                cursor.execute(f"SELECT {function}({pid})")
         finally:
             connections.close_all()
 
@@ -240,10 +243,7 @@ def test_a_time_that_runs_out_just_after_a_commit_loses_no_count(user, attempt):
 def test_who_cancels_it_ends_it_and_all_that_went_is_told(user):
     expired(user, 1_000)
     seen = []
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        pid = cursor.fetchone()[0]
-    with soon(f"SELECT pg_cancel_backend({pid})"), pytest.raises(OperationalError, match="cancel"):
+    with soon("pg_cancel_backend"), pytest.raises(OperationalError, match="cancel"):
         UserSession.objects.cleanup(batch_size=1, progress=seen.append)
     assert 0 < seen[-1].expired == 1_000 - len(left())
 
@@ -262,11 +262,7 @@ def test_a_locked_batch_is_waited_for_once(user, statements, monkeypatch):
 def test_a_connection_that_is_lost_amid_it_tells_all_that_went(user):
     expired(user, 1_000)
     seen = []
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        pid = cursor.fetchone()[0]
-
-    with soon(f"SELECT pg_terminate_backend({pid})"), pytest.raises(OperationalError):
+    with soon("pg_terminate_backend"), pytest.raises(OperationalError):
         UserSession.objects.cleanup(batch_size=1, progress=seen.append)
     connection.close()
     assert seen

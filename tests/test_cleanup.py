@@ -22,6 +22,7 @@ from sessions_ext.models import UserSession
 from sessions_ext.signals import sessions_cleaned
 from sessions_ext.testing import UserFactory, UserSessionFactory
 from tests import databases
+from tests.test_concurrency import at_once
 
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
@@ -836,24 +837,13 @@ def test_two_at_once_do_the_work_once_under_repeatable_read():
     now = timezone.now()
     kept = make(user, [now + DAY] * 5)
     make(user, [now - DAY - number * TICK for number in range(3000)])
-    counts, errors = [], []
 
     def clean():
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SET default_transaction_isolation = 'repeatable read'")
-            counts.append(UserSession.objects.cleanup(batch_size=50))
-        except Exception as error:
-            errors.append(error)
-        finally:
-            connections.close_all()
+        with connection.cursor() as cursor:
+            cursor.execute("SET default_transaction_isolation = 'repeatable read'")
+        return UserSession.objects.cleanup(batch_size=50)
 
-    threads = [threading.Thread(target=clean) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert errors == []
+    counts = at_once([clean, clean])
     assert sum(cleaned.expired for cleaned in counts) == 3000
     assert left() == set(kept)
 
