@@ -15,6 +15,7 @@ import asyncio
 import random
 import time
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from statistics import median
 
 from tests.benchmarks.common import (
@@ -233,7 +234,10 @@ class Keys:
     def take(self, operation, number):
         if operation in READS:
             return self.rng.choices(self.read, k=number)
-        return [next(self.unused[operation]) for _ in range(number)]
+        keys = list(islice(self.unused[operation], number))
+        if len(keys) < number:
+            raise SystemExit(f"{operation}: every call needs a row of its own; take more rows or fewer calls")
+        return keys
 
 
 def measure(side, operation, keys):
