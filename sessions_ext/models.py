@@ -16,6 +16,7 @@ from .conf import conf
 from .managers import UserSessionManager, UserSessionQuerySet
 from .observers import Sighting, observe
 from .reasons import EndedBy, RevokedReason, ended_by
+from .rules import NEVER_REVOKED
 from .sql import AppendMissing, update_returning
 from .twins import alters_data, twin
 
@@ -91,7 +92,7 @@ class UserSession(models.Model):
             # a user's sessions, newest first; the cascade from a deleted user
             models.Index(name="sessions_ext_newest", fields=["user", "-created_at", "-id"]),
             # cleanup of expired rows
-            models.Index(name="sessions_ext_expiry", fields=["expires_at"], condition=Q(is_revoked=False)),
+            models.Index(name="sessions_ext_expiry", fields=["expires_at"], condition=NEVER_REVOKED),
             # cleanup of revoked rows
             models.Index(name="sessions_ext_revoked", fields=["revoked_at"], condition=Q(is_revoked=True)),
         ]
