@@ -22,7 +22,6 @@ from .conf import conf
 from .managers import UserSessionQuerySet
 from .models import RevokedReason
 from .overview import local, newest_clients
-from .rules import NEVER_REVOKED
 from .sql import count_or_estimate
 
 LISTED_AT_MOST = 10_000
@@ -135,7 +134,7 @@ class StateFilter(admin.SimpleListFilter):
         filters: dict[str | None, Callable[[], UserSessionQuerySet]] = {
             "active": queryset.active,
             "idle": lambda: queryset.expired().filter(expires_at__gt=now),
-            "expired": lambda: queryset.filter(NEVER_REVOKED, expires_at__lte=now),
+            "expired": lambda: queryset.filter(is_revoked=False, expires_at__lte=now),
             "revoked": queryset.revoked,
         }
         chosen = filters.get(self.value())

@@ -16,7 +16,6 @@ from django.utils import timezone
 from .clients import logger
 from .conf import _duration, conf
 from .ended import MAX_IDS, Ended
-from .rules import NEVER_REVOKED
 
 DAYS = {"under a day": 1, "1 to 7 days": 7, "7 to 30 days": 30, "30 to 90 days": 90, "90 to 365 days": 365}
 AGES = ("still active", *DAYS, "over a year")
@@ -57,7 +56,7 @@ def ended_rows(
         raise ArgumentError(f"retention must be {error}.") from None
     ends_verdicts = include_active and conf.CACHE is not None
     is_plain = Collector(using=rows.db, origin=rows).can_fast_delete(rows) and not ends_verdicts
-    expired = rows.filter(NEVER_REVOKED, expires_at__lt=before or now)
+    expired = rows.filter(is_revoked=False, expires_at__lt=before or now)
     revoked = rows.filter(is_revoked=True, revoked_at__lt=now - kept)
     return [
         Ended("expired", "expires_at", expired, is_plain),

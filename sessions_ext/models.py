@@ -16,7 +16,6 @@ from .conf import conf
 from .managers import UserSessionManager, UserSessionQuerySet
 from .observers import Sighting, observe
 from .reasons import EndedBy, RevokedReason, ended_by
-from .rules import NEVER_REVOKED
 from .sql import AppendMissing, update_returning
 from .twins import alters_data, twin
 
@@ -83,16 +82,17 @@ class UserSession(models.Model):
             ),
         ]
         indexes = [
-            # count active, oldest active, the limit
+            # count active, oldest active, the limit; each names its user. What does not must not come here:
+            # by old statistics ("all are revoked") each batch of a cleanup would read all of it.
             models.Index(
                 name="sessions_ext_active",
                 fields=["user", "created_at", "id"],
-                condition=Q(is_revoked=False),
+                condition=Q(is_revoked=False, user__isnull=False),
             ),
             # a user's sessions, newest first; the cascade from a deleted user
             models.Index(name="sessions_ext_newest", fields=["user", "-created_at", "-id"]),
             # cleanup of expired rows
-            models.Index(name="sessions_ext_expiry", fields=["expires_at"], condition=NEVER_REVOKED),
+            models.Index(name="sessions_ext_expiry", fields=["expires_at"], condition=Q(is_revoked=False)),
             # cleanup of revoked rows
             models.Index(name="sessions_ext_revoked", fields=["revoked_at"], condition=Q(is_revoked=True)),
         ]

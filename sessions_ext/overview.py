@@ -25,7 +25,7 @@ from .clients import logger
 from .managers import UserSessionQuerySet
 from .models import RevokedReason, UserSession
 from .reasons import label
-from .rules import NEVER_REVOKED, end_by_time
+from .rules import end_by_time
 from .sql import count_or_estimate
 
 DAYS = 30
@@ -203,7 +203,7 @@ def _revoked(sessions: UserSessionQuerySet, since: datetime) -> Iterable[Any]:
 def _expired(sessions: UserSessionQuerySet, since: datetime, now: datetime) -> Iterable[Any]:
     # As the list's filter by state calls them. The first condition is for the index.
     why = Case(When(expires_at__lte=now, then=Value(EXPIRED)), default=Value(IDLE))
-    ended = sessions.filter(NEVER_REVOKED, expires_at__gt=since).alias(end=end_by_time())
+    ended = sessions.filter(is_revoked=False, expires_at__gt=since).alias(end=end_by_time())
     return _per_day(ended.filter(end__gt=since, end__lte=now), "end", why=why)
 
 

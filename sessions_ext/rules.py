@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
 
-# Means is_revoked=False, in words that only the index of expiry has. By old statistics ("all are revoked")
-# PostgreSQL would otherwise read the whole index of active sessions for each batch of a cleanup.
-NEVER_REVOKED = Q(revoked_at__isnull=True)
-
-
 def active(at: datetime) -> Q:
     return Q(unended(at, idle_before(at)), is_revoked=False)
 
