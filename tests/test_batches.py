@@ -236,6 +236,17 @@ def test_where_a_statement_may_not_last_it_goes_from_batch_to_batch_itself(user,
     assert len(loops(statements)) == 2
 
 
+@pytest.mark.usefixtures("in_one_slice")
+@pytest.mark.parametrize("at_commit", [False, True])
+def test_max_rows_is_held_exactly_though_the_time_of_a_statement_runs_out(user, at_commit):
+    expired(user, 200)
+    with dawdling(0.01, at_commit):
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = '1s'")
+        assert UserSession.objects.cleanup(batch_size=2, max_rows=199) == (199, 0, False)
+    assert len(left()) == 1
+
+
 @pytest.mark.usefixtures("slowly", "in_one_slice")
 def test_who_cancels_it_ends_it_and_all_that_went_is_told(user):
     expired(user, 1_000)
