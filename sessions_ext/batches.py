@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from django.db import DatabaseError, connections
 from django.db.models.expressions import RawSQL
 
-from .sql import BRIEFLY, has_own_transactions
-from .statements import Prepared
+from .db.locks import BRIEFLY, has_own_transactions
+from .db.prepared import Prepared
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_INTEGER = 2**31 - 1  # of a FOR

@@ -1,6 +1,7 @@
 """Deletes what ended long enough ago: along the indexes, in short transactions, so that a table of
 any size goes on serving logins meanwhile."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,9 +14,10 @@ from django.db.models import Case, CharField, Count, QuerySet, Value, When
 from django.db.models.deletion import Collector
 from django.utils import timezone
 
-from .clients import logger
 from .conf import _duration, conf
 from .ended import MAX_IDS, Ended
+
+logger = logging.getLogger("sessions_ext")
 
 DAYS = {"under a day": 1, "1 to 7 days": 7, "7 to 30 days": 30, "30 to 90 days": 90, "90 to 365 days": 365}
 AGES = ("still active", *DAYS, "over a year")

@@ -10,8 +10,8 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from .batches import HIGH, LOW, can_loop, delete_batches, is_cancelled
-from .sql import is_lock, locked, try_briefly
-from .statements import Parameter, Prepared, delete, select
+from .db.locks import is_lock, locked, try_briefly
+from .db.prepared import Parameter, Prepared, delete, select
 
 MAX_IDS = 1000  # in one statement: they take longer than a range
 TIED_AHEAD = 50_000  # ids in memory: 5 MB

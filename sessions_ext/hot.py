@@ -9,8 +9,8 @@ from django.db import router
 from django.utils import timezone
 
 from .conf import conf
-from .rules import idle_before, unended
-from .statements import Parameter, Statement
+from .db.prepared import Parameter, Statement
+from .lifetime import idle_before, unended
 
 if TYPE_CHECKING:
     from .models import UserSession

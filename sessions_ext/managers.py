@@ -22,11 +22,12 @@ from . import cleanup as cleaning
 from . import clients, hot, signals, verdicts
 from .cleanup import Cleaned
 from .conf import conf
+from .db.locks import in_lock_order, take_write_lock
+from .db.updates import update_returning
+from .decorators import alters_data, alters_rows, twin
 from .exceptions import SessionLimitReached
+from .lifetime import active, end_by_time, idle_before, limit_of, unended
 from .reasons import RevokedReason
-from .rules import active, end_by_time, idle_before, limit_of, unended
-from .sql import in_lock_order, take_write_lock, update_returning
-from .twins import alters_data, alters_rows, twin
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser

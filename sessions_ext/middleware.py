@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from .models import UserSession
-from .stores import VerifiedStore, current_store, verified
+from .store import VerifiedStore, current_store, verified
 
 logger = logging.getLogger("sessions_ext")
 

@@ -1,3 +1,4 @@
+import logging
 import sys
 from datetime import datetime
 from typing import Any
@@ -11,13 +12,15 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from . import clients, hot, signals, verdicts
-from .clients import logger
 from .conf import conf
+from .db.expressions import AppendMissing
+from .db.updates import update_returning
+from .decorators import alters_data, twin
 from .managers import UserSessionManager, UserSessionQuerySet
 from .observers import Sighting, observe
 from .reasons import EndedBy, RevokedReason, ended_by
-from .sql import AppendMissing, update_returning
-from .twins import alters_data, twin
+
+logger = logging.getLogger("sessions_ext")
 
 if sys.version_info >= (3, 14):
     from uuid import uuid7

@@ -1,5 +1,6 @@
 """The e-mail that tells of a sign-in from a new device, with a link that ends it."""
 
+import logging
 import threading
 from datetime import timedelta
 from functools import lru_cache
@@ -15,9 +16,11 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 
-from .clients import logger, network
+from .clients import network
 from .managers import UserSessionQuerySet
 from .models import RevokedReason, UserSession
+
+logger = logging.getLogger("sessions_ext")
 
 REMEMBERED = timedelta(days=90)
 LINK_LIFETIME = timedelta(days=7)

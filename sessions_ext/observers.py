@@ -1,6 +1,7 @@
 """What may be wrong with a session. An observer is a callable(session, sighting) in the list of
 OBSERVERS; it calls `session.flag_suspicious(kind, **details)` when it does not like what it sees."""
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 from . import clients
-from .clients import logger
 from .conf import conf
 
 if TYPE_CHECKING:
     from .models import UserSession
+
+logger = logging.getLogger("sessions_ext")
 
 EARTH_RADIUS = 6371.0  # km
 PLANE = 1000.0  # km/h

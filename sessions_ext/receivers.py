@@ -16,7 +16,7 @@ from .exceptions import SessionLimitReached
 from .models import RevokedReason, UserSession
 from .new_device import is_new_device, send_mail_about
 from .signals import session_started
-from .stores import AUTHENTICATED_KEY, ID_KEY, VerifiedStore, cookie_end, current_store
+from .store import AUTHENTICATED_KEY, ID_KEY, VerifiedStore, cookie_end, current_store
 
 
 def connect() -> None:

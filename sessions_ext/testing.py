@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from .conf import conf
 from .models import RevokedReason, UserSession
-from .stores import ID_KEY
+from .store import ID_KEY
 
 
 class UserFactory(factory.django.DjangoModelFactory):  # type: ignore[misc]

@@ -2,6 +2,7 @@
 the row, which stays the only truth: nothing about a token is kept anywhere else."""
 
 import hashlib
+import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,14 +23,16 @@ from django.utils.crypto import constant_time_compare
 from django.utils.encoding import force_bytes
 from django.views.decorators.debug import sensitive_variables
 
-from .clients import client_ip, logger
+from .authentication import auth_hashes, user_of
+from .clients import client_ip
 from .conf import conf
 from .models import RevokedReason, UserSession
 from .observers import Sighting, observe
-from .users import auth_hashes, user_of
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
+
+logger = logging.getLogger("sessions_ext")
 
 P = ParamSpec("P")
 R = TypeVar("R")

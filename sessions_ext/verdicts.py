@@ -7,6 +7,7 @@ evicted ends them as well; a cache that cannot be reached is asked nothing.
 """
 
 import hashlib
+import logging
 import secrets
 from collections.abc import Callable, Iterable
 from copy import deepcopy
@@ -16,11 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.core.cache import BaseCache, caches
 from django.db import connections, transaction
 
-from .clients import logger
 from .conf import conf
 
 if TYPE_CHECKING:
     from .models import UserSession
+
+logger = logging.getLogger("sessions_ext")
 
 T = TypeVar("T")
 
@@ -59,7 +61,7 @@ def keep(session: "UserSession", version: str) -> None:
     using = session._state.db or ""
     if connections[using].in_atomic_block:
         return  # what was read may be older than the version, or never be committed
-    from .users import auth_hashes  # not at import: it needs the models of django.contrib.auth
+    from .authentication import auth_hashes  # not at import: it needs the models of django.contrib.auth
 
     verdict = {
         "version": version,

@@ -32,7 +32,7 @@ from .forms import PasswordForm
 from .managers import UserSessionQuerySet
 from .models import RevokedReason, UserSession
 from .new_device import session_of_link
-from .stores import AUTHENTICATED_KEY
+from .store import AUTHENTICATED_KEY
 
 
 class SessionsMixin:

@@ -24,7 +24,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import re_path, reverse
 from django.utils import timezone
 
-from sessions_ext import admin_actions, admin_list
+from sessions_ext.admin import actions as admin_actions
+from sessions_ext.admin import changelist as admin_list
 from sessions_ext.admin import UserSessionAdmin, UserSessionInline
 from sessions_ext.models import UserSession
 from sessions_ext.signals import session_revoked

@@ -24,7 +24,7 @@ from django.views.debug import ExceptionReporter
 
 from sessions_ext import tokens
 from sessions_ext.models import UserSession
-from sessions_ext.problems import PROBLEMS
+from sessions_ext.api.problems import PROBLEMS
 from sessions_ext.signals import session_client_changed
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
 from tests.api import AUTH

@@ -24,7 +24,7 @@ from django.utils import timezone
 from sessions_ext.exceptions import SessionLimitReached
 from sessions_ext.models import UserSession
 from sessions_ext.signals import session_revoked
-from sessions_ext.stores import ID_KEY
+from sessions_ext.store import ID_KEY
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
 
 pytestmark = pytest.mark.django_db(transaction=True)

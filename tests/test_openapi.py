@@ -12,7 +12,7 @@ import jsonschema_rs
 import pytest
 from django.db import connection
 
-from sessions_ext.problems import PROBLEM_TYPE, PROBLEMS
+from sessions_ext.api.problems import PROBLEM_TYPE, PROBLEMS
 from sessions_ext.testing import UserFactory
 from tests import databases
 from tests.api import api

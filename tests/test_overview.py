@@ -9,9 +9,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone, translation
 
-from sessions_ext import overview as module
+from sessions_ext.admin import overview as module
 from sessions_ext.models import UserSession
-from sessions_ext.overview import newest_clients, overview
+from sessions_ext.admin.overview import newest_clients, overview
 from sessions_ext.testing import UserFactory, UserSessionFactory
 
 pytestmark = pytest.mark.django_db

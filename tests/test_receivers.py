@@ -18,7 +18,7 @@ from django.utils.http import urlsafe_base64_encode
 from sessions_ext.exceptions import SessionLimitReached
 from sessions_ext.models import RevokedReason, UserSession
 from sessions_ext.signals import session_limit_reached, session_revoked, session_started
-from sessions_ext.stores import ID_KEY
+from sessions_ext.store import ID_KEY
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
 from tests.users.models import Account, Person, ProxyUser
 

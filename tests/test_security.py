@@ -33,7 +33,7 @@ from django.views.debug import ExceptionReporter
 
 from sessions_ext import tokens
 from sessions_ext.models import UserSession
-from sessions_ext.stores import ID_KEY
+from sessions_ext.store import ID_KEY
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
 from tests import databases
 from tests.urls import urlpatterns as paths

@@ -5,7 +5,8 @@ from django.contrib.auth import get_user_model
 from django.db import connections
 
 from sessions_ext.models import UserSession
-from sessions_ext.sql import IsWithin, count_or_estimate
+from sessions_ext.db.estimates import count_or_estimate
+from sessions_ext.db.expressions import IsWithin
 from sessions_ext.testing import UserSessionFactory
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])

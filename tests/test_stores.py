@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from sessions_ext.hot import LoadsByStatement
 from sessions_ext.models import RevokedReason, UserSession
-from sessions_ext.stores import ID_KEY, verified
+from sessions_ext.store import ID_KEY, verified
 from sessions_ext.testing import UserSessionFactory, log_in
 
 pytestmark = pytest.mark.django_db

@@ -8,7 +8,7 @@ from django.core import signing
 from django.test import Client, override_settings
 
 from sessions_ext.models import UserSession
-from sessions_ext.stores import ID_KEY
+from sessions_ext.store import ID_KEY
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
 
 pytestmark = pytest.mark.django_db

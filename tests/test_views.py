@@ -14,7 +14,7 @@ from django.utils import timezone, translation
 from django.views.generic import View
 
 from sessions_ext.models import RevokedReason, UserSession
-from sessions_ext.stores import AUTHENTICATED_KEY, ID_KEY
+from sessions_ext.store import AUTHENTICATED_KEY, ID_KEY
 from sessions_ext.templatetags.sessions_ext import ago, device_kind, why_ended
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
 from sessions_ext.views import SessionsMixin

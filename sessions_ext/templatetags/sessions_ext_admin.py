@@ -1,6 +1,6 @@
 from django import template
 
-from sessions_ext import admin_row
+from sessions_ext.admin import display as admin_row
 
 register = template.Library()
 register.filter("when", admin_row.when)

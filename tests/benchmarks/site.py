@@ -8,7 +8,8 @@ from ninja import NinjaAPI, Router
 from ninja.pagination import paginate
 from ninja.security import HttpBearer, django_auth
 
-from sessions_ext.api import Page, Session, router
+from sessions_ext.api import router
+from sessions_ext.api.schemas import Page, Session
 from sessions_ext.models import UserSession
 
 

@@ -19,10 +19,10 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from .managers import UserSessionQuerySet
-from .models import RevokedReason, UserSession
-from .reasons import with_note
-from .sql import count_or_estimate
+from ..db.estimates import count_or_estimate
+from ..managers import UserSessionQuerySet
+from ..models import RevokedReason, UserSession
+from ..reasons import with_note
 
 BATCH = 1000
 SHOWN = 20

@@ -13,10 +13,10 @@ from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from .admin_actions import TEMPLATES
-from .models import UserSession
+from ..models import UserSession
+from ..reasons import label
+from .actions import TEMPLATES
 from .overview import local
-from .reasons import label
 
 SHOWN = 10
 

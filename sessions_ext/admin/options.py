@@ -10,7 +10,6 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DataError
 from django.db.models import Q, QuerySet
-from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -19,24 +18,14 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from ..clients import normalise_ip
+from ..db.expressions import IsWithin
+from ..models import UserSession
 from . import overview
-from .admin_actions import TEMPLATES, SessionActions, list_url
-from .admin_list import (
-    BoundedPaginator,
-    DeviceFilter,
-    LastActiveFilter,
-    ReasonFilter,
-    StateFilter,
-    UserSessionChangeList,
-)
-from .admin_row import SHOWN, badge, events, rendered, when
-from .clients import normalise_ip
-from .managers import UserSessionQuerySet
-from .models import UserSession
-from .sql import IsWithin
-
-__all__ = ["UserSessionAdmin", "UserSessionInline"]
-
+from .actions import TEMPLATES, SessionActions
+from .changelist import BoundedPaginator, UserSessionChangeList
+from .display import SHOWN, badge, events, rendered, when
+from .filters import DeviceFilter, LastActiveFilter, ReasonFilter, StateFilter
 
 NONE = "\u2013"
 
@@ -213,50 +202,6 @@ class UserSessionAdmin(SessionActions):
 
     def has_delete_permission(self, request: HttpRequest, obj: UserSession | None = None) -> bool:
         return request.user.is_active and request.user.is_superuser
-
-
-class _NoForms(BaseInlineFormSet):  # type: ignore[type-arg]
-    """So that saving a user neither reads nor writes a session."""
-
-    def get_queryset(self) -> Any:
-        return UserSession.objects.none()
-
-    def sessions(self) -> UserSessionQuerySet:
-        rows: UserSessionQuerySet = UserSession.objects.for_user(self.instance)
-        return rows.newest_first()[:SHOWN]
-
-
-class UserSessionInline(admin.TabularInline):  # type: ignore[type-arg]
-    """A user's newest sessions, for the `inlines` of the project's UserAdmin. To be seen by who
-    may view sessions."""
-
-    model = UserSession
-    formset = _NoForms
-    template = f"{TEMPLATES}/inline.html"
-    extra = max_num = 0
-    can_delete = False
-    fields = ("device_info",)
-    readonly_fields = fields
-    verbose_name_plural = _("newest sessions")
-
-    class Media:
-        css = {"all": ["sessions_ext/admin.css"]}
-
-    @property
-    def list_url(self) -> str:
-        return list_url(self.admin_site)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return obj is not None and super().has_view_permission(request, obj)
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 def _id_or_address(term: str) -> Q | None:

@@ -5,6 +5,7 @@ COUNTED_AT_MOST active sessions on, their number is the planner's estimate, only
 newest sign-ins are ranked, and the days are left out: reading them would take minutes. All of it
 is cached for CACHED seconds."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -21,12 +22,13 @@ from django.utils.http import urlencode
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from .clients import logger
-from .managers import UserSessionQuerySet
-from .models import RevokedReason, UserSession
-from .reasons import label
-from .rules import end_by_time
-from .sql import count_or_estimate
+from ..db.estimates import count_or_estimate
+from ..lifetime import end_by_time
+from ..managers import UserSessionQuerySet
+from ..models import RevokedReason, UserSession
+from ..reasons import label
+
+logger = logging.getLogger("sessions_ext")
 
 DAYS = 30
 CACHED = 60

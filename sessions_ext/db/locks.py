@@ -1,8 +1,6 @@
-"""The SQL that Django's ORM has no words for, on PostgreSQL and SQLite."""
+"""Locks: in which order they are taken, and who gives way."""
 
-import json
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -11,8 +9,6 @@ from django.db import DatabaseError, OperationalError, connections, models, tran
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import Col, RawSQL
 from django.db.models.lookups import Exact
-from django.db.models.sql import UpdateQuery
-from django.db.models.sql.compiler import SQLCompiler
 
 # Of PostgreSQL: a lock is not available, a deadlock, and what repeatable reads end with.
 GIVE_WAY = {"55P03", "40P01", "40001"}
@@ -26,34 +22,8 @@ SETTINGS = {
 }
 CURRENT = ", ".join(f"current_setting('{name}')" for name in SETTINGS)
 BRIEFLY = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in SETTINGS.items())
-
 T = TypeVar("T")
 Q = TypeVar("Q", bound=models.QuerySet[Any])
-
-
-def update_returning(rows: models.QuerySet[Any], *columns: str, **values: Any) -> list[Any]:
-    """rows.update(**values), in one statement with the named columns of the rows it changed. So
-    two calls that race each learn of exactly the rows that they changed themselves."""
-    if rows.query.distinct_fields:
-        raise TypeError("Cannot update a query after .distinct(*fields).")
-    rows._for_write = True  # type: ignore[attr-defined]
-    connection = connections[rows.db]
-    query: Any = rows.query.chain(UpdateQuery)
-    query.add_update_values(values)
-    query.clear_ordering(force=True)
-    compiler = query.get_compiler(rows.db)
-    fields: list[Any] = [rows.model._meta.get_field(name) for name in columns]
-    names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
-    with transaction.mark_for_rollback_on_error(using=rows.db):
-        try:
-            sql, params = compiler.as_sql()
-        except EmptyResultSet:
-            return []
-        with connection.cursor() as cursor:
-            cursor.execute(f"{sql} RETURNING {names}", params)
-            returned = cursor.fetchall()
-    converters = compiler.get_converters([field.get_col(rows.model._meta.db_table) for field in fields])
-    return list(compiler.apply_converters(returned, converters))
 
 
 def in_lock_order(rows: Q) -> Q:
@@ -131,70 +101,3 @@ def locked(rows: Q, skip_locked: bool = False) -> Q:
         return rows
     ids = rows.select_for_update(of=("self",), skip_locked=skip_locked).values_list("pk", flat=True)
     return rows.filter(pk__in=list(ids))
-
-
-class AppendMissing(models.Func):
-    """A JSON list with a text appended to it unless it is there already."""
-
-    output_field = models.JSONField()
-    arity = 2
-
-    def as_postgresql(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
-    ) -> tuple[str, Any]:
-        (items, _), (text, params) = map(compiler.compile, self.get_source_expressions())
-        item = f"to_jsonb({text}::text)"
-        sql = f"CASE WHEN {items} @> {item} THEN {items} ELSE {items} || {item} END"
-        return sql, [*params, *params]
-
-    def as_sqlite(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
-    ) -> tuple[str, Any]:
-        (items, _), (text, params) = map(compiler.compile, self.get_source_expressions())
-        has_it = f"{text} IN (SELECT value FROM json_each({items}))"  # noqa: S608
-        sql = f"CASE WHEN {has_it} THEN {items} ELSE json_insert({items}, '$[#]', {text}) END"
-        return sql, [*params, *params]
-
-
-def count_or_estimate(rows: models.QuerySet[Any], bound: int) -> tuple[int, bool]:
-    """How many rows there are, and whether that is an estimate: on PostgreSQL, of more than
-    `bound` rows, it is the planner's. Counts no more than that, in one or two statements."""
-    rows = rows.order_by()
-    if connections[rows.db].vendor != "postgresql":
-        return rows.count(), False
-    count = rows[: bound + 1].count()
-    if count <= bound:
-        return count, False
-    (plan,) = json.loads(rows.explain(format="json"))
-    return max(int(plan["Plan"]["Plan Rows"]), count), True
-
-
-class IsWithin(models.Func):
-    """Whether an address lies in a network, which is given as text."""
-
-    output_field = models.BooleanField()
-    arity = 2
-    template = "%(expressions)s"
-    arg_joiner = " <<= "
-
-    def __init__(self, column: str, network: str) -> None:
-        super().__init__(column, models.Value(network))
-
-    def as_postgresql(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
-    ) -> tuple[str, Any]:
-        sql, params = super().as_sql(compiler, connection, **context)
-        return f"{sql}::inet", params
-
-    def as_sqlite(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
-    ) -> tuple[str, Any]:
-        connection.ensure_connection()
-        connection.connection.create_function("sessions_ext_is_within", 2, _is_within, deterministic=True)
-        return super().as_sql(
-            compiler, connection, template="sessions_ext_is_within(%(expressions)s)", arg_joiner=", "
-        )
-
-
-def _is_within(address: str | None, network: str) -> bool:
-    return address is not None and ip_address(address) in ip_network(network)

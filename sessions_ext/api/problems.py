@@ -11,7 +11,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy
 
-from .tokens import bearer_token
+from ..tokens import bearer_token
 
 PROBLEM_TYPE = "application/problem+json"
 PROBLEMS = {

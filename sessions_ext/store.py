@@ -16,10 +16,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
+from .authentication import auth_hashes, user_of
 from .conf import conf
 from .hot import LoadsByStatement
 from .models import RevokedReason, UserSession
-from .users import auth_hashes, user_of
 
 # Where the id of the row stands in the session data.
 ID_KEY = "_sessions_ext"

@@ -1,0 +1,4 @@
+from .inline import UserSessionInline
+from .options import UserSessionAdmin
+
+__all__ = ["UserSessionAdmin", "UserSessionInline"]

@@ -1,0 +1,18 @@
+"""The API: log in, refresh, see and end sessions. A project mounts the routers on a NinjaAPI of
+its own, and protects its own operations, sync or async, with `auth=session_auth`."""
+
+from .auth import BearerAuth, CookieAuth, RateThrottle, session_auth
+from .problems import PROBLEMS, Problem
+from .sessions import router
+from .staff import staff_router
+
+__all__ = [
+    "PROBLEMS",
+    "BearerAuth",
+    "CookieAuth",
+    "Problem",
+    "RateThrottle",
+    "router",
+    "session_auth",
+    "staff_router",
+]

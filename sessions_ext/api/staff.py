@@ -1,0 +1,77 @@
+"""A user's sessions, for those who have the permission to see or end them."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import auth
+from django.core.exceptions import ValidationError
+from django.db import DataError
+from django.urls import register_converter
+from django.urls.converters import StringConverter
+from ninja.pagination import paginate
+
+from ..managers import UserSessionQuerySet
+from ..models import RevokedReason
+from .problems import Problem, described
+from .schemas import Ended, Page, Session, State
+from .sessions import in_state, new_router, revoke_one, sessions_of
+
+
+class AnyConverter(StringConverter):
+    """A primary key in a path: a text may hold a slash, and anything else."""
+
+    regex = "(?s:.+)"
+
+
+register_converter(AnyConverter, "sessions_ext_any")
+staff_router = new_router("sessions of users")
+
+
+@staff_router.get(
+    "/users/{sessions_ext_any:user_id}/sessions",
+    response=list[Session],
+    operation_id="list_user_sessions",
+    summary="A user's sessions, newest first",
+    openapi_extra=described("not_authenticated", "permission_denied", "not_found", "invalid_request"),
+)
+@paginate(Page)
+def list_user_sessions(request: Any, user_id: str, state: State = "active") -> Any:
+    """Needs the permission `sessions_ext.view_usersession`."""
+    return in_state(_sessions_for_staff(request, user_id, "view"), state)
+
+
+@staff_router.delete(
+    "/users/{sessions_ext_any:user_id}/sessions",
+    response={200: Ended},
+    operation_id="revoke_user_sessions",
+    summary="Sign a user out everywhere",
+    openapi_extra=described("not_authenticated", "csrf_failed", "permission_denied", "not_found"),
+)
+def revoke_user_sessions(request: Any, user_id: str) -> Any:
+    """Needs the permission `sessions_ext.revoke_usersession`."""
+    sessions = _sessions_for_staff(request, user_id, "revoke")
+    return {"revoked": sessions.active().revoke(RevokedReason.ADMIN)}
+
+
+@staff_router.delete(
+    "/users/{sessions_ext_any:user_id}/sessions/{session_id}",
+    response={204: None},
+    operation_id="revoke_user_session",
+    summary="Sign out one of a user's sessions",
+    openapi_extra=described(
+        "not_authenticated", "csrf_failed", "permission_denied", "not_found", "invalid_request"
+    ),
+)
+def revoke_user_session(request: Any, user_id: str, session_id: UUID) -> Any:
+    """Needs the permission `sessions_ext.revoke_usersession`."""
+    revoke_one(_sessions_for_staff(request, user_id, "revoke"), session_id, RevokedReason.ADMIN)
+
+
+def _sessions_for_staff(request: Any, user_id: str, action: str) -> UserSessionQuerySet:
+    if not request.user.has_perm(f"sessions_ext.{action}_usersession"):
+        raise Problem("permission_denied")
+    users = auth.get_user_model()
+    try:
+        return sessions_of(users._default_manager.get(pk=user_id))
+    except (users.DoesNotExist, ValidationError, ValueError, OverflowError, DataError):
+        raise Problem("not_found") from None

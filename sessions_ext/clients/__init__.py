@@ -1,0 +1,20 @@
+"""Who is calling: address, device and place. Each answer comes from a dotted path
+that a project can change, and each fails open: no failure here fails a login."""
+
+from .addresses import network, normalise_ip, remote_address
+from .callers import Client, client_device, client_ip, describe
+from .devices import describe_device
+from .places import coordinates, locate
+
+__all__ = [
+    "Client",
+    "client_device",
+    "client_ip",
+    "coordinates",
+    "describe",
+    "describe_device",
+    "locate",
+    "network",
+    "normalise_ip",
+    "remote_address",
+]

@@ -1,0 +1,62 @@
+"""Expressions that differ from one database to the next."""
+
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.sql.compiler import SQLCompiler
+
+
+class AppendMissing(models.Func):
+    """A JSON list with a text appended to it unless it is there already."""
+
+    output_field = models.JSONField()
+    arity = 2
+
+    def as_postgresql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, Any]:
+        (items, _), (text, params) = map(compiler.compile, self.get_source_expressions())
+        item = f"to_jsonb({text}::text)"
+        sql = f"CASE WHEN {items} @> {item} THEN {items} ELSE {items} || {item} END"
+        return sql, [*params, *params]
+
+    def as_sqlite(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, Any]:
+        (items, _), (text, params) = map(compiler.compile, self.get_source_expressions())
+        has_it = f"{text} IN (SELECT value FROM json_each({items}))"  # noqa: S608
+        sql = f"CASE WHEN {has_it} THEN {items} ELSE json_insert({items}, '$[#]', {text}) END"
+        return sql, [*params, *params]
+
+
+class IsWithin(models.Func):
+    """Whether an address lies in a network, which is given as text."""
+
+    output_field = models.BooleanField()
+    arity = 2
+    template = "%(expressions)s"
+    arg_joiner = " <<= "
+
+    def __init__(self, column: str, network: str) -> None:
+        super().__init__(column, models.Value(network))
+
+    def as_postgresql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, Any]:
+        sql, params = super().as_sql(compiler, connection, **context)
+        return f"{sql}::inet", params
+
+    def as_sqlite(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, Any]:
+        connection.ensure_connection()
+        connection.connection.create_function("sessions_ext_is_within", 2, _is_within, deterministic=True)
+        return super().as_sql(
+            compiler, connection, template="sessions_ext_is_within(%(expressions)s)", arg_joiner=", "
+        )
+
+
+def _is_within(address: str | None, network: str) -> bool:
+    return address is not None and ip_address(address) in ip_network(network)
