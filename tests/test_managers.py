@@ -127,7 +127,7 @@ def test_only_what_is_active_can_be_trusted(user, django_assert_num_queries):
         assert sessions(user).trust() == 1
     assert list(UserSession.objects.filter(is_trusted=True)) == [active]
     assert sessions(stranger.user).trust() == 1
-    assert sessions(user).trust(False) == 1
+    assert sessions(user).untrust() == 1
     assert list(UserSession.objects.filter(is_trusted=True)) == [stranger]
 
 

@@ -273,7 +273,7 @@ def paused(monkeypatch):
 
     def run(ask, meanwhile):
         reached, go_on = threading.Event(), threading.Event()
-        keep, results = verdicts.keep, []
+        keep, results = verdicts.set, []
 
         def wait_and_keep(session, version):
             monkeypatch.setattr(verdicts, "keep", keep)
@@ -353,7 +353,7 @@ def test_a_second_revoke_that_returns_first_has_ended_the_verdict(user, monkeypa
     thread.start()
     assert reached.wait(20)
     # What a revoke of another session of theirs, which began before and ends now, does meanwhile.
-    verdicts.forget({user.pk}, "default")
+    verdicts.invalidate({user.pk}, "default")
     assert UserSession.objects.filter(pk=session.pk).revoke("again") == 0
     after = verify(session)
     go_on.set()
