@@ -27,7 +27,7 @@ from sessions_ext.models import UserSession
 from sessions_ext.problems import PROBLEMS
 from sessions_ext.signals import session_client_changed
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
-from tests.api import AUTH
+from tests.mounted_api import AUTH
 
 pytestmark = pytest.mark.django_db
 
@@ -1745,7 +1745,7 @@ def test_the_api_works_behind_djangos_csrf_middleware(settings, user):
     assert problem(Client().get("/api/sessions")) == "401 not_authenticated"
 
 
-@pytest.mark.urls("tests.api")
+@pytest.mark.urls("tests.mounted_api")
 def test_the_api_works_behind_djangos_login_required_middleware(settings, user):
     """Where its views are excepted as in the README."""
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]

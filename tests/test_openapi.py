@@ -15,7 +15,7 @@ from django.db import connection
 from sessions_ext.problems import PROBLEM_TYPE, PROBLEMS
 from sessions_ext.testing import UserFactory
 from tests import databases
-from tests.api import api
+from tests.mounted_api import api
 from tests.servers import free_port, running
 
 TAGS = ["sessions", "sessions of users"]
