@@ -3,8 +3,7 @@
 import re
 
 from tests.browsers import Visitor, running_chromium, running_demo
-from tests.servers import Browser
-from tests.test_demo import log_in
+from tests.servers import Browser, log_in
 
 LIST = "/admin/sessions_ext/usersession/"
 IPV6 = "2001:db8:1234:5678:9abc:def0:1234:5678"
