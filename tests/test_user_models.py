@@ -22,7 +22,7 @@ PATHS = [
     "test_testing.py",
     "test_views.py",
     "test_new_device.py",
-    "test_statements.py",
+    "db/test_statements.py",
 ]
 # What stands beside these and does not depend on it.
 APART = []
@@ -30,7 +30,7 @@ RUNS = {
     "uuid": (PATHS, ""),
     "text": ([*PATHS, "test_verdicts.py"], ""),
     "child": (
-        ["test_receivers.py", "test_statements.py", "test_verdicts.py"],
+        ["test_receivers.py", "db/test_statements.py", "test_verdicts.py"],
         "statements or parent or json",
     ),
 }
