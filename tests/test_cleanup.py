@@ -22,7 +22,7 @@ from sessions_ext.models import UserSession
 from sessions_ext.signals import sessions_cleaned
 from sessions_ext.testing import UserFactory, UserSessionFactory
 from tests import databases
-from tests.test_concurrency import at_once
+from tests.threads import at_once
 
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
 TICK = timedelta(microseconds=1)

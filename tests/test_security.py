@@ -1,7 +1,7 @@
 """What must never happen: failures that other systems shipped, each with its code.
 
-F18, F20 and F21 need threads that race; they live in test_concurrency.py, F01 and F04 in
-test_tokens.py, F15 in test_views.py and test_new_device.py.
+F18, F20 and F21 need threads that race; they live in concurrency/, F01 and F04 in test_tokens.py,
+F15 in test_views.py and test_new_device.py.
 """
 
 import hashlib
