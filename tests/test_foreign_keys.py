@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-FILES = ["notes/cascades.py", "test_cleanup.py", "test_cleanup_sessions.py"]
+FILES = ["notes/cascades.py", "cleanup"]
 # What stands beside these and has no such rule.
-APART = []
+APART = ["cleanup/test_batches.py"]
 # And what foreign keys have no part in.
 WHAT_THE_COMMAND_SAYS = "bad_value or signal or terminal or cron or bar or json or writer_on_sqlite"
 

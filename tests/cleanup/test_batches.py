@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory
-from tests.test_cleanup import DAY, RETENTION, TICK, held, left, locking, make, revoked
+from tests.cleanup.locks import held, locking
+from tests.cleanup.rows import DAY, RETENTION, TICK, left, make, revoked
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

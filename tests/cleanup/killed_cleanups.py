@@ -1,4 +1,4 @@
-"""Cleans in processes that are killed at random moments: python -m tests.killed_cleanups N. Says how
+"""Cleans in processes that are killed at random moments: python -m tests.cleanup.killed_cleanups N. Says how
 many were killed, and how many of them while they were deleting."""
 
 import json
