@@ -766,7 +766,7 @@ def test_nothing_lasts_for_ever(user, settings):
 
 
 def test_nobody_ends_or_sees_a_session_of_another_user(user):
-    """F14: a foreign id is answered as an unknown one. (More of it: test_api.py.)"""
+    """F14: a foreign id is answered as an unknown one. (More of it: api/test_own_sessions.py.)"""
     mine, theirs = tokens_of(user), tokens_of(UserFactory())
     headers = {"Authorization": f"Bearer {mine.access_token}"}
     for method in ("GET", "DELETE", "PATCH"):
@@ -824,7 +824,7 @@ def test_a_revoked_token_lives_in_no_cache(user, settings, backend):
     ],
 )
 def test_a_call_by_cookie_needs_the_csrf_token_and_one_by_token_does_not(user, method, where):
-    """F23: in the API. (The pages of the admin and the project's own operations: test_api.py.)"""
+    """F23: in the API. (The pages of the admin and the project's own operations: api/.)"""
     client = Client(enforce_csrf_checks=True)
     log_in(client, user)
     pair, other = tokens_of(user), tokens_of(user)

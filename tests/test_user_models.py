@@ -17,7 +17,7 @@ PATHS = [
     "test_receivers.py",
     "test_security.py",
     "test_tokens.py",
-    "test_api.py",
+    "api",
     "test_admin.py",
     "test_testing.py",
     "test_views.py",
@@ -25,7 +25,7 @@ PATHS = [
     "db/test_statements.py",
 ]
 # What stands beside these and does not depend on it.
-APART = []
+APART = ["api/test_openapi.py"]
 RUNS = {
     "uuid": (PATHS, ""),
     "text": ([*PATHS, "test_verdicts.py"], ""),
