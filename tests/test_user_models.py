@@ -16,7 +16,7 @@ PATHS = [
     "test_middleware.py",
     "test_receivers.py",
     "test_security.py",
-    "test_tokens.py",
+    "tokens",
     "api",
     "test_admin.py",
     "test_testing.py",
