@@ -28,9 +28,9 @@ PATHS = [
 APART = ["api/test_openapi.py"]
 RUNS = {
     "uuid": (PATHS, ""),
-    "text": ([*PATHS, "test_verdicts.py"], ""),
+    "text": ([*PATHS, "verdicts"], ""),
     "child": (
-        ["test_receivers.py", "db/test_statements.py", "test_verdicts.py"],
+        ["test_receivers.py", "db/test_statements.py", "verdicts"],
         "statements or parent or json",
     ),
 }
