@@ -18,14 +18,14 @@ PATHS = [
     "test_security.py",
     "tokens",
     "api",
-    "test_admin.py",
+    "admin",
     "test_testing.py",
     "test_views.py",
     "test_new_device.py",
     "db/test_statements.py",
 ]
 # What stands beside these and does not depend on it.
-APART = ["api/test_openapi.py"]
+APART = ["api/test_openapi.py", "admin/test_overview.py", "admin/test_in_browser.py"]
 RUNS = {
     "uuid": (PATHS, ""),
     "text": ([*PATHS, "verdicts"], ""),
