@@ -10,7 +10,7 @@ import pytest
 
 HERE = Path(__file__).parent
 PATHS = [
-    "test_managers.py",
+    "managers",
     "test_models.py",
     "test_stores.py",
     "test_middleware.py",
