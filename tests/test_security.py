@@ -1,10 +1,10 @@
 """What must never happen: failures that other systems shipped, each with its code.
 
 F01 and F04 live in tokens/test_races.py, F02 and F03 in tokens/test_rotation.py, F09 and F10 in
-tokens/test_secrets.py, F12 and F13 in tokens/test_claims.py, F15 in test_views.py,
+tokens/test_secrets.py, F12 and F13 in tokens/test_claims.py, F15 in views/test_list.py,
 new_device/test_when.py and admin/test_in_browser.py, F18, F20 and F21, which need threads that
-race, in concurrency/. More of F03 is in test_observers.py, of F14 and F23 in test_views.py, of F17
-in verdicts/test_races.py and test_redis.py.
+race, in concurrency/. More of F03 is in test_observers.py, of F14 and F23 in
+views/test_sign_out.py, of F17 in verdicts/test_races.py and test_redis.py.
 """
 
 import os

@@ -20,12 +20,17 @@ PATHS = [
     "api",
     "admin",
     "test_testing.py",
-    "test_views.py",
+    "views",
     "new_device",
     "db/test_statements.py",
 ]
 # What stands beside these and does not depend on it.
-APART = ["api/test_openapi.py", "admin/test_overview.py", "admin/test_in_browser.py"]
+APART = [
+    "api/test_openapi.py",
+    "admin/test_overview.py",
+    "admin/test_in_browser.py",
+    "views/test_in_browser.py",
+]
 RUNS = {
     "uuid": (PATHS, ""),
     "text": ([*PATHS, "verdicts"], ""),
