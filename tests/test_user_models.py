@@ -14,7 +14,7 @@ PATHS = [
     "test_models.py",
     "test_stores.py",
     "test_middleware.py",
-    "test_receivers.py",
+    "receivers",
     "test_security.py",
     "tokens",
     "api",
@@ -35,7 +35,7 @@ RUNS = {
     "uuid": (PATHS, ""),
     "text": ([*PATHS, "verdicts"], ""),
     "child": (
-        ["test_receivers.py", "db/test_statements.py", "verdicts"],
+        ["receivers", "db/test_statements.py", "verdicts"],
         "statements or parent or json",
     ),
 }
