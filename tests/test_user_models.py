@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 PATHS = [
     "managers",
     "test_models.py",
-    "test_stores.py",
+    "stores",
     "test_middleware.py",
     "receivers",
     "test_security.py",

@@ -1,39 +1,16 @@
-"""What the request's session gives out, and what it does to the row."""
-
-from importlib import import_module
+"""Which logins the request's session gives out."""
 
 import pytest
-from django.conf import settings as django_settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import UserManager
-from django.contrib.sessions.backends.cached_db import SessionStore as CachedStore
-from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
-from django.contrib.sessions.models import Session
-from django.test import Client
-from django.utils import timezone
 
-from sessions_ext.hot import LoadsByStatement
 from sessions_ext.models import RevokedReason, UserSession
-from sessions_ext.stores import ID_KEY, verified
+from sessions_ext.stores import ID_KEY
 from sessions_ext.testing import UserSessionFactory, log_in
+from tests.stores.data import payload_exists, rewrite
 
 pytestmark = pytest.mark.django_db
-
-
-def rewrite(client: Client, **data) -> None:
-    """Change the stored session data of a client; None removes a key."""
-    session = client.session
-    for key, value in data.items():
-        session.pop(key, None)
-        if value is not None:
-            session[key] = value
-    session.save()
-    client.cookies[django_settings.SESSION_COOKIE_NAME] = session.session_key
-
-
-def payload_exists(session_key: str) -> bool:
-    return import_module(django_settings.SESSION_ENGINE).SessionStore().exists(session_key)
 
 
 # A login that ended
@@ -156,7 +133,7 @@ class OwnGetUser(ModelBackend):
 
 
 def test_another_backend_keeps_its_own_get_user(both, client, user, settings, django_assert_num_queries):
-    settings.AUTHENTICATION_BACKENDS = ["tests.test_stores.OwnGetUser"]
+    settings.AUTHENTICATION_BACKENDS = ["tests.stores.test_verified.OwnGetUser"]
     log_in(client, user)
     with django_assert_num_queries(3):  # the one more that its own query costs
         assert client.get("/who/").content.decode() == user.get_username()
@@ -206,168 +183,7 @@ class BareUser:
 
 
 def test_a_user_without_an_auth_hash_is_taken_as_django_takes_it(both, client, user, settings):
-    settings.AUTHENTICATION_BACKENDS = ["tests.test_stores.Bare"]
+    settings.AUTHENTICATION_BACKENDS = ["tests.stores.test_verified.Bare"]
     log_in(client, user)
     rewrite(client, **{HASH_SESSION_KEY: None})
     assert both("/who/") == ("bare", "bare")
-
-
-# Adoption of a login from before the app was installed
-
-
-def forget_row(client: Client) -> None:
-    """Leave the client logged in as Django alone would have."""
-    UserSession.objects.all().delete()
-    rewrite(client, **{ID_KEY: None})
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_login_from_before_the_app_is_adopted(client, user, engine):
-    log_in(client, user)
-    forget_row(client)
-    client.get("/who/", headers={"User-Agent": "curl/8.5.0"})
-    session = UserSession.objects.get()
-    assert (session.user, session.user_agent) == (user, "curl/8.5.0")
-    assert client.session[ID_KEY] == str(session.pk)
-    assert client.get("/row/").content.decode() == str(session.pk)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_an_async_request_adopts(aget, client, user):
-    log_in(client, user)
-    forget_row(client)
-    assert aget("/awho/").content.decode() == user.get_username()
-    assert client.session[ID_KEY] == str(UserSession.objects.get().pk)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_an_adopted_login_that_was_revoked_is_not_adopted_again(client, user, engine):
-    """The cookie from before the adoption, which has no id in it, opens nothing either."""
-    log_in(client, user)
-    forget_row(client)
-    before = client.cookies["sessionid"].value
-    client.get("/who/")
-    UserSession.objects.for_user(user).revoke("admin")
-    assert client.get("/who/").content == b"nobody"
-    client.cookies["sessionid"] = before
-    assert client.get("/who/").content == b"nobody"
-    assert UserSession.objects.count() == 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_an_adoption_that_is_rolled_back_is_made_anew(client, user, engine):
-    log_in(client, user)
-    forget_row(client)
-    assert client.get("/roll-back/").content == b"rolled back"
-    assert client.get("/who/").content.decode() == user.get_username()
-    assert UserSession.objects.get().user == user
-
-
-def test_an_adoption_at_the_limit_signs_out(both, client, user, settings):
-    settings.SESSIONS_EXT = {"MAX_SESSIONS": 1, "ON_LIMIT": "deny"}
-    log_in(client, user)
-    forget_row(client)
-    UserSessionFactory(user=user)
-    assert both("/who/") == ("nobody", "nobody")
-    assert UserSession.objects.count() == 1
-
-
-def test_a_login_that_django_does_not_accept_is_not_adopted(both, client, user):
-    log_in(client, user)
-    forget_row(client)
-    type(user).objects.filter(pk=user.pk).update(password="other")
-    assert both("/who/") == ("nobody", "nobody")
-    assert not UserSession.objects.exists()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_login_flushed_during_its_adoption_leaves_no_id_behind(client, user):
-    log_in(client, user)
-    forget_row(client)
-    client.get("/adopt-and-flush/")
-    assert client.session.is_empty()
-    assert UserSession.objects.get().revoked_reason == RevokedReason.LOGOUT
-
-
-# The store's own acts
-
-
-def test_a_flush_by_the_project_ends_the_session(client, user, engine):
-    session = log_in(client, user)
-    client.get("/flush/")
-    session.refresh_from_db()
-    assert session.revoked_reason == RevokedReason.LOGOUT
-    assert client.get("/who/").content == b"nobody"
-
-
-def test_a_flush_of_an_anonymous_session_is_djangos(client, db):
-    client.get("/put/?key=cart&value=1")
-    key = client.session.session_key
-    client.get("/flush/")
-    assert not payload_exists(key)
-
-
-def test_the_key_may_be_cycled_under_a_login(client, user, engine):
-    session = log_in(client, user)
-    before = client.session.session_key
-    client.get("/cycle/")
-    # The key of a signed cookie is its content, signed and dated to the second.
-    assert engine == "signed_cookies" or client.session.session_key != before
-    assert client.get("/row/").content.decode() == str(session.pk)
-
-
-def test_data_of_an_anonymous_session_is_djangos(client, engine):
-    client.get("/put/?key=cart&value=1")
-    assert client.get("/data/").json() == {"cart": "1"}
-
-
-@pytest.mark.parametrize("engine", ["db", "cached_db", "cache", "file"], indirect=True)
-def test_a_payload_that_vanished_under_a_live_login_is_still_djangos_error(client, user, engine):
-    log_in(client, user)
-    assert client.get("/put-after-loss/").status_code == 400
-    assert UserSession.objects.get().is_active
-
-
-def test_a_payload_that_vanished_under_a_guest_is_still_djangos_error(client, db):
-    client.get("/put/?key=cart&value=1")
-    assert client.get("/put-after-loss/").status_code == 400
-
-
-# The load of Django's own session
-
-
-class StoreOfItsOwn(DatabaseStore):
-    """Keeps its sessions where Django would not look."""
-
-    def _get_session_from_db(self):
-        return None
-
-
-class StoreOfAnotherModel(DatabaseStore):
-    @classmethod
-    def get_model_class(cls):
-        return UserSession
-
-
-@pytest.mark.parametrize(
-    ("store", "is_djangos"),
-    [(DatabaseStore, True), (CachedStore, True), (StoreOfItsOwn, False), (StoreOfAnotherModel, False)],
-)
-def test_only_a_load_that_is_djangos_own_is_made_faster(store, is_djangos, rf):
-    assert isinstance(verified(store("some key"), rf.get("/")), LoadsByStatement) is is_djangos
-
-
-def test_an_engine_of_the_projects_own_is_asked(rf, client, user):
-    log_in(client, user)
-    store = verified(StoreOfItsOwn(client.session.session_key), rf.get("/"))
-    assert store.load() == {}
-
-
-def test_a_session_that_expired_or_never_was_is_not_loaded(rf, client, user):
-    log_in(client, user)
-    key = client.session.session_key
-    Session.objects.update(expire_date=timezone.now())
-    for each in (key, "never" * 6):
-        store = verified(DatabaseStore(each), rf.get("/"))
-        assert store.load() == {}
-        assert store.session_key is None
