@@ -188,7 +188,7 @@ def test_a_planted_id_adopts_nobodys_row(client, user, engine, settings, with_mi
     [((), "203.0.113.9"), (1, "192.0.2.4"), (["10.0.0.0/8"], "203.0.113.9"), (["203.0.113.9"], "192.0.2.4")],
 )
 def test_a_forged_header_changes_no_address(user, settings, trusted, address):
-    """F11: at the login and at a later touch; the whole table is in test_clients.py."""
+    """F11: at the login and at a later touch; the whole table is in clients/test_addresses.py."""
     settings.SESSIONS_EXT = {"TRUSTED_PROXIES": trusted, "TOUCH_INTERVAL": 0}
     forged = {
         "X-Forwarded-For": "198.51.100.66, 192.0.2.4",
