@@ -8,6 +8,7 @@ import pytest
 from django.contrib import auth
 from django.utils import timezone
 
+from sessions_ext import activity
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory
 from tests.concurrency.sessions import active, limited, make_sessions
@@ -177,7 +178,7 @@ def test_a_touch_never_revives_a_deleted_session(user, settings):
 
     def touch():
         for _ in range(5):
-            sessions[0].touch(None)
+            activity.record(sessions[0], None)
             UserSession.objects.filter(pk=sessions[0].pk).touch()
 
     in_step(

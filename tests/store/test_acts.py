@@ -5,9 +5,9 @@ from django.contrib.sessions.backends.cached_db import SessionStore as CachedSto
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.models import Session
 from django.utils import timezone
-from sessions_ext.hot import LoadsByStatement
 
 from sessions_ext.models import RevokedReason, UserSession
+from sessions_ext.payloads import LoadsByStatement
 from sessions_ext.store import verified
 from sessions_ext.testing import log_in
 from tests.store.data import payload_exists
