@@ -8,7 +8,7 @@ from django.contrib.auth.backends import ModelBackend
 from django.test import RequestFactory
 from django.utils import timezone
 
-from sessions_ext import tokens
+from sessions_ext import activity, tokens
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserSessionFactory, log_in
 from tests.verdicts.asking import BACKEND, sign_in, verify, verify_ids
@@ -175,5 +175,5 @@ def test_a_backend_of_the_projects_own_still_says_who_exists(client, user, setti
 def test_an_end_that_is_moved_is_seen_at_once(user):
     session = UserSessionFactory(user=user)
     assert verify(session)
-    UserSession.objects.filter(pk=session.pk).touch(expires_at=timezone.now() - timedelta(seconds=1))
+    activity.record(session, None, expires_at=timezone.now() - timedelta(seconds=1))
     assert verify(session) is None
