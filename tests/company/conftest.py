@@ -69,11 +69,9 @@ def through(provider: Provider, response: Any) -> str:
     """Follow an answer of the site to the provider, and give the path of the site it sends back to."""
     assert response.status_code == 302, response.content.decode()[:2000]
     assert response.url.startswith(provider.address)
-    try:
+    with pytest.raises(urllib.error.HTTPError) as sent_back:
         OPENER.open(response.url, timeout=20)
-    except urllib.error.HTTPError as answer:
+    with sent_back.value as answer:
         assert answer.code == 302
         back = urllib.parse.urlsplit(answer.headers["Location"])
-        answer.close()
-        return f"{back.path.removeprefix('/')}?{back.query}"
-    raise AssertionError("the provider sent nobody back")
+    return f"{back.path.removeprefix('/')}?{back.query}"

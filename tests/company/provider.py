@@ -70,7 +70,7 @@ class Provider:
 class Handler(BaseHTTPRequestHandler):
     server: "Server"
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         provider, url = self.server.provider, urllib.parse.urlsplit(self.path)
         match url.path:
             case "/.well-known/openid-configuration":
@@ -87,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
             case _:
                 self.answer({}, 404)
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         granted = self.server.provider.token(dict(urllib.parse.parse_qsl(body)))
         self.answer(granted or {"error": "invalid_grant"}, 200 if granted else 400)

@@ -1,11 +1,12 @@
 """The test settings with the packages that real sites have beside the app:
 pytest --ds=tests.company.settings tests/company"""
 
+import os
+
 from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS, MIDDLEWARE
 
 INSTALLED_APPS = [
-    "daphne",
     *INSTALLED_APPS,
     "allauth",
     "allauth.account",
@@ -27,8 +28,19 @@ AUTHENTICATION_BACKENDS = [
     "allauth.account.auth_backends.AuthenticationBackend",
     "mozilla_django_oidc.auth.OIDCAuthenticationBackend",
 ]
+# Of Redis, for a server in a process of its own; the tests set their own.
+CHANNEL_LAYERS = (
+    {
+        "default": {
+            "BACKEND": "channels_redis.core.RedisChannelLayer",
+            "CONFIG": {"hosts": [os.environ["LAYER_URL"]]},
+        }
+    }
+    if "LAYER_URL" in os.environ
+    else {}
+)
+SESSION_ENGINE = os.environ.get("SESSION_ENGINE", "django.contrib.sessions.backends.db")
 ROOT_URLCONF = "tests.company.urls"
-ASGI_APPLICATION = "tests.company.asgi.application"
 ALLOWED_HOSTS = ["127.0.0.1", "testserver"]
 LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/seen/"

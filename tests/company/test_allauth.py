@@ -122,6 +122,11 @@ def test_a_login_with_two_factors_starts_its_row_after_the_second(browser, user,
 # The headless API of apps
 
 
+def ask(browser, method, path, data=None, **options):
+    body = [] if data is None else [data]
+    return getattr(browser.client, method)(path, *body, content_type="application/json", **options)
+
+
 class App:
     """A client of the API of apps. It has a token and, as `browser`, may have cookies as well."""
 
@@ -130,10 +135,7 @@ class App:
 
     def ask(self, method, path, data=None):
         headers = {"X-Session-Token": self.token} if self.token else {}
-        call = getattr(self.browser.client, method)
-        response = call(
-            f"/_allauth/app/v1/{path}", data, content_type="application/json", headers=headers
-        )
+        response = ask(self.browser, method, f"/_allauth/app/v1/{path}", data, headers=headers)
         if response["Content-Type"].startswith("application/json"):
             self.token = response.json().get("meta", {}).get("session_token") or self.token
         return response
@@ -249,17 +251,13 @@ def test_an_app_changes_its_password_and_ends_the_other_devices(app, another, us
 
 
 def test_a_browser_signs_in_and_out_by_the_headless_api(browser, user, engine):
-    def ask(method, path, data=None):
-        return getattr(browser.client, method)(
-            f"/_allauth/browser/v1/{path}", data, content_type="application/json"
-        )
-
+    session_url = "/_allauth/browser/v1/auth/session"
     credentials = {"username": user.get_username(), "password": "password"}
-    assert ask("post", "auth/login", credentials).status_code == 200
+    assert ask(browser, "post", "/_allauth/browser/v1/auth/login", credentials).status_code == 200
     assert is_of(browser.seen(), user, rows_of(user).active().get())
-    assert ask("get", "auth/session").json()["data"]["user"]["username"] == user.get_username()
+    assert ask(browser, "get", session_url).json()["data"]["user"]["username"] == user.get_username()
     rows_of(user).revoke("stolen")
-    assert ask("get", "auth/session").status_code == 401
-    assert ask("post", "auth/login", credentials).status_code == 200
-    assert ask("delete", "auth/session").status_code == 401
+    assert ask(browser, "get", session_url).status_code == 401
+    assert ask(browser, "post", "/_allauth/browser/v1/auth/login", credentials).status_code == 200
+    assert ask(browser, "delete", session_url).status_code == 401
     assert not rows_of(user).active().exists()

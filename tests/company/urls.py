@@ -1,5 +1,4 @@
 from django.contrib import admin
-from django.contrib.auth.views import LoginView
 from django.urls import include, path
 from django_otp.forms import OTPAuthenticationForm
 
@@ -11,8 +10,8 @@ urlpatterns = [
     path("async/", include([path(at, view) for at, (_, view) in PAGES.items()])),
     path("verified/", views.verified),
     path("html/", views.html),
-    path("password-login/", LoginView.as_view(template_name="login.html")),
-    path("otp-login/", LoginView.as_view(template_name="login.html", authentication_form=OTPAuthenticationForm)),
+    path("password-login/", views.PasswordLogin.as_view()),
+    path("otp-login/", views.PasswordLogin.as_view(authentication_form=OTPAuthenticationForm)),
     path("accounts/", include("allauth.urls")),
     path("_allauth/", include("allauth.headless.urls")),
     path("oidc/", include("mozilla_django_oidc.urls")),

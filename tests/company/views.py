@@ -1,3 +1,4 @@
+from django.contrib.auth.views import LoginView
 from django.http import HttpResponse, JsonResponse
 
 
@@ -15,3 +16,10 @@ def verified(request):
 
 def html(request):
     return HttpResponse(f"<html><body>{request.user.get_username()}</body></html>")
+
+
+class PasswordLogin(LoginView):
+    """Says what is wrong with the form instead of showing it."""
+
+    def render_to_response(self, context, **kwargs):
+        return JsonResponse(context["form"].errors)
