@@ -1,23 +1,113 @@
-"""Django's own rules for who is logged in (see django.contrib.auth.get_user), held by cookies
-and tokens alike, with the user who came with the row."""
+"""Whether a login is valid: the one answer for cookies, tokens and sockets.
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+A login is valid while its row is active and Django's own rules (django.contrib.auth.get_user) accept
+its user: by the authentication backend that it came through, and by the session auth hash that it
+carries. The row comes from the CACHE, where one is set, or else from the database."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.backends import ModelBackend
 from django.db import models
+from django.utils import timezone
 
+from . import verdicts
+from .models import UserSession
 from .reasons import RevokedReason
 
-if TYPE_CHECKING:
-    from .models import UserSession
+
+@dataclass(frozen=True)
+class Login:
+    """A login by an active row. `user` is None where Django's rules accept nobody; `ends` then says
+    why the session has to end for it, if it has to, and `is_outdated` that what the login carries is
+    older than the session's own change of the password. `renewed_hash` is the session auth hash to
+    carry from now on, where the one that it carries was made with one of the SECRET_KEY_FALLBACKS."""
+
+    session: UserSession
+    user: Any = None
+    ends: RevokedReason | None = None
+    is_outdated: bool = False
+    renewed_hash: str | None = None
 
 
-def user_of(session: "UserSession", backend_path: Any) -> tuple[Any, RevokedReason | None]:
-    """Who is logged in by a row through that authentication backend. None where Django knows
-    nobody then; the reason beside it says that the session has to end for that."""
+def verify(
+    user_id: Any,
+    session_id: Any,
+    backend: Any,
+    holds: Callable[[str], bool],
+    stamp: int | None = None,
+    *,
+    may_be_cached: bool = True,
+) -> Login | None:
+    """The login of that user by that row, or None where the row is not active. `backend` is the dotted
+    path that the login carries, `holds` says whether it carries a given session auth hash, and `stamp`
+    is the stamp() that it carries. One query; none where the CACHE has a verdict that still holds."""
+    sessions = UserSession.objects.primary
+    verdict = version = None
+    if may_be_cached:
+        verdict, version = verdicts.get(UserSession, sessions.db, user_id, session_id)
+    if verdict and verdict.session.is_active:
+        login = _judge(verdict.session, verdict.hashes, backend, holds, stamp)
+        if login.user is not None:
+            return login
+        # The cache may be behind; the database is not.
+    session = UserSession.objects.verify(user_id, session_id)
+    if session is None:
+        return None
+    if version:
+        verdicts.set(session, list(auth_hashes(session.user)), version)
+    return _judge(session, None, backend, holds, stamp)
+
+
+def auth_hashes(user: Any) -> Iterator[str]:
+    """The session auth hashes that hold for a user: the one of SECRET_KEY, then those of
+    SECRET_KEY_FALLBACKS. None for a user model without them."""
+    if hasattr(user, "get_session_auth_hash"):
+        yield user.get_session_auth_hash()
+        yield from user.get_session_auth_fallback_hash()
+
+
+def stamp(session: UserSession) -> int:
+    """What a login carries of `authenticated_at`, in microseconds. One that carries another is older
+    than a change of the password within the session, and says nothing about the session of now."""
+    at: datetime = session.authenticated_at
+    return round(at.timestamp() * 1_000_000)
+
+
+def renew(session: UserSession) -> None:
+    """Note that the person has just proved, in this session, who they are. One statement."""
+    session.authenticated_at = timezone.now()
+    session.as_row.update(authenticated_at=session.authenticated_at)
+
+
+def _judge(
+    session: UserSession,
+    hashes: list[str] | None,
+    backend: Any,
+    holds: Callable[[str], bool],
+    carried: int | None,
+) -> Login:
+    user, ends = _user_of(session, backend)
+    if user is None:
+        return Login(session, ends=ends)
+    known = list(hashes) if hashes is not None and user is session.user else auth_hashes(user)
+    current = None
+    for auth_hash in known:
+        current = current or auth_hash
+        if holds(auth_hash):
+            return Login(session, user, renewed_hash=None if auth_hash == current else current)
+    if current is None:
+        return Login(session, user)  # a user model without hashes
+    if carried is not None and carried != stamp(session):
+        return Login(session, is_outdated=True)
+    return Login(session, ends=RevokedReason.PASSWORD_CHANGE)
+
+
+def _user_of(session: UserSession, backend_path: Any) -> tuple[Any, RevokedReason | None]:
     if backend_path not in settings.AUTHENTICATION_BACKENDS:
         return None, None
     backend: Any = auth.load_backend(str(backend_path))
@@ -26,16 +116,6 @@ def user_of(session: "UserSession", backend_path: Any) -> tuple[Any, RevokedReas
     if not backend.user_can_authenticate(session.user):
         return None, RevokedReason.USER_DISABLED
     return session.user, None
-
-
-def auth_hashes(session: "UserSession", user: Any) -> Iterator[str]:
-    """The session auth hashes that hold for the user of a row: the one of now, then those of
-    SECRET_KEY_FALLBACKS. None for a user model without them."""
-    if session._recalled_hashes is not None and user is session.user:
-        yield from session._recalled_hashes
-    elif hasattr(user, "get_session_auth_hash"):
-        yield user.get_session_auth_hash()
-        yield from user.get_session_auth_fallback_hash()
 
 
 def _takes_user_as_joined(backend: Any) -> bool:

@@ -1,31 +1,41 @@
-"""What the settings mean: which rows are active, and how many a user may have."""
+"""When a session is active, and when it ends."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
 from django.db.models.functions import Least
-from django.utils.module_loading import import_string
 
 from .conf import conf
 
 if TYPE_CHECKING:
-    from django.contrib.auth.base_user import AbstractBaseUser
+    from .models import UserSession
+
+
+def bounds(at: datetime) -> dict[str, Any]:
+    """What "active" means: the columns of a row that is not revoked, and the moment that each lies
+    after while the session is active."""
+    after: dict[str, Any] = {"expires_at": at}
+    if conf.IDLE_TIMEOUT:
+        after["last_activity_at"] = at - conf.IDLE_TIMEOUT
+    return after
+
+
+def unended(after: dict[str, Any]) -> Q:
+    """The rows that time has not ended, by their bounds()."""
+    return Q(**{f"{column}__gt": moment for column, moment in after.items()})
 
 
 def active(at: datetime) -> Q:
-    return Q(unended(at, idle_before(at)), is_revoked=False)
+    """The rows that are active at a moment."""
+    return Q(unended(bounds(at)), is_revoked=False)
 
 
-def unended(at: Any, idle_before: Any) -> Q:
-    """Not ended by time at `at`, where whoever was last seen at `idle_before` has idled out."""
-    within = Q(expires_at__gt=at)
-    return within & Q(last_activity_at__gt=idle_before) if idle_before else within
-
-
-def idle_before(at: datetime) -> datetime | None:
-    return at - conf.IDLE_TIMEOUT if conf.IDLE_TIMEOUT else None
+def is_active(session: "UserSession", at: datetime) -> bool:
+    """Whether a row, as it was loaded, is active at a moment."""
+    return not session.is_revoked and all(
+        getattr(session, column) > moment for column, moment in bounds(at).items()
+    )
 
 
 def end_by_time() -> Any:
@@ -35,13 +45,3 @@ def end_by_time() -> Any:
         return end
     idle_end = F("last_activity_at") + Value(conf.IDLE_TIMEOUT)
     return Least(end, ExpressionWrapper(idle_end, output_field=DateTimeField()))
-
-
-def limit_of(user: "AbstractBaseUser") -> int | None:
-    """MAX_SESSIONS for this user."""
-    limit = conf.MAX_SESSIONS
-    if isinstance(limit, str):
-        limit = import_string(limit)(user)
-    if limit is not None and type(limit) is not int:
-        raise ImproperlyConfigured(f"MAX_SESSIONS returned {type(limit).__name__}, not an int or None.")
-    return None if limit is None else max(limit, 0)

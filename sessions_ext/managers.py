@@ -9,24 +9,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
-from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db import DataError, IntegrityError, connections, models, router, transaction
+from django.db import DataError, models, router, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce
-from django.dispatch import Signal
 from django.http import HttpRequest
 from django.utils import timezone
 
 from . import cleanup as cleaning
-from . import clients, hot, signals, verdicts
+from . import clients, limits, signals, verdicts
 from .cleanup import Cleaned
 from .conf import conf
-from .db.locks import in_lock_order, take_write_lock
+from .db.locks import in_lock_order, seeing_latest, take_write_lock
+from .db.prepared import Parameter, Statement
 from .db.updates import update_returning
 from .decorators import alters_data, alters_rows, twin
 from .exceptions import SessionLimitReached
-from .lifetime import active, end_by_time, idle_before, limit_of, unended
+from .lifetime import active, bounds, end_by_time, unended
 from .reasons import RevokedReason
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     def expired(self, at: datetime | None = None) -> Self:
         """Ended by time alone: neither active nor revoked."""
         at = at or timezone.now()
-        return self.filter(~unended(at, idle_before(at)), is_revoked=False)
+        return self.filter(~unended(bounds(at)), is_revoked=False)
 
     def revoked(self) -> Self:
         return self.filter(is_revoked=True)
@@ -78,44 +77,28 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         """End these sessions and return how many this call ended. Rows revoked before
         keep their first reason. One statement, or with a CACHE two in a transaction; sends
         one session_revoked for them all."""
-        return len(self._revoke(reason))
+        return len(revoke_rows(self, reason))
 
     @alters_rows
-    def touch(self, ip_address: str | None = None, expires_at: datetime | None = None) -> int:
+    def touch(self, ip_address: str | None = None) -> int:
         """Record activity now on the active rows not touched within TOUCH_INTERVAL, and
-        return how many those were. Writes no indexed column and inserts nothing. With
-        `expires_at`, moves the end of all active rows there as well."""
+        return how many those were. Writes no indexed column and inserts nothing."""
         now = timezone.now()
-        due = self.active(at=now)
-        seen: dict[str, Any] = {"last_activity_at": now}
-        if ip_address := clients.normalise_ip(ip_address):
-            seen["last_ip_address"] = ip_address
-        if expires_at:
-            seen["expires_at"] = expires_at
-        else:
-            due = due.filter(last_activity_at__lte=now - conf.TOUCH_INTERVAL)
-        if not expires_at:
-            return in_lock_order(due).update(**seen)
-        self._for_write = True
-        moved = update_returning(in_lock_order(due), "user_id", **seen)
-        verdicts.forget({user_id for (user_id,) in moved}, self.db)
-        return len(moved)
+        due = self.active(at=now).filter(last_activity_at__lte=now - conf.TOUCH_INTERVAL)
+        address = clients.normalise_ip(ip_address)
+        seen = {"last_ip_address": address} if address else {}
+        return in_lock_order(due).update(last_activity_at=now, **seen)
 
     @alters_rows
-    def trust(self, is_trusted: bool = True) -> int:
-        """Vouch for the devices of the active rows, or not any more, and return how many rows
-        that were. Trust ends with the session."""
-        return len(self._trust(is_trusted))
+    def trust(self) -> int:
+        """Vouch for the devices of the active rows, and return how many rows that were. Trust
+        ends with the session."""
+        return len(trust_rows(self))
 
     @alters_rows
-    def link_refresh_token(self, token_id: UUID | None) -> int:
-        """Make `token_id` the valid refresh token of the active rows, keep the one before it
-        for the grace window, and return how many rows that were: 0 when the session ended."""
-        return self.active().update(
-            refresh_token_id=token_id,
-            previous_refresh_token_id=F("refresh_token_id"),
-            refreshed_at=timezone.now(),
-        )
+    def untrust(self) -> int:
+        """Stop vouching for the devices of the active rows, and return how many rows that were."""
+        return len(trust_rows(self, is_trusted=False))
 
     @alters_rows
     def delete(self) -> tuple[int, dict[str, int]]:
@@ -127,7 +110,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         with transaction.atomic(using=self.db, savepoint=False):
             take_write_lock(self)
             found = list(self.order_by("pk").values_list("pk", "user_id"))
-            verdicts.forget({user_id for _, user_id in found}, self.db)
+            verdicts.invalidate({user_id for _, user_id in found}, self.db)
             # No others: whoever logs in meanwhile is not told of.
             for start in range(0, max(len(found), 1), CHUNK):
                 these = self.filter(pk__in=[pk for pk, _ in found[start : start + CHUNK]])
@@ -135,56 +118,72 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         self._result_cache = None
         return deleted.total(), dict(deleted)
 
+    def _link_refresh_token(self, token_id: UUID | None) -> int:
+        """Make `token_id` the valid refresh token of the active rows, keep the one before it
+        for the grace window, and return how many rows that were: 0 when the session ended."""
+        return self.active().update(
+            previous_refresh_token_id=F("refresh_token_id"),
+            refresh_token_id=token_id,
+            refreshed_at=timezone.now(),
+        )
+
     arevoke = twin(revoke)
     adelete = twin(delete)  # type: ignore[arg-type]
     atouch = twin(touch)
     atrust = twin(trust)
-    alink_refresh_token = twin(link_refresh_token)
+    auntrust = twin(untrust)
 
-    def _revoke(self, reason: str) -> list[tuple[UUID, Any]]:
-        if not 0 < len(reason) <= 255 or "\0" in reason:
-            raise ValueError("A reason has 1 to 255 characters, and no NUL.")
-        self._for_write = True
-        now = timezone.now()
-        rows = in_lock_order(self.filter(is_revoked=False))
-        # In a transaction, so that no verdict holds between its commit and the news of it.
-        with transaction.atomic(using=self.db, savepoint=False) if conf.CACHE else nullcontext():
-            ended = update_returning(
-                rows, "id", "user_id", is_revoked=True, revoked_at=now, revoked_reason=reason
-            )
-            if conf.CACHE:
-                # Also of what another call revoked, whose news may be on its way or lost.
-                since = now - conf.VERDICT_TTL - timedelta(seconds=verdicts.MARGIN)
-                lately = self.filter(is_revoked=True, revoked_at__gte=since).order_by()
-                users = {*lately.values_list("user_id", flat=True), *(user_id for _, user_id in ended)}
-                verdicts.forget(users, self.db)
-        if ended:
-            self._send_after_commit(
-                signals.session_revoked,
-                session_ids=[session_id for session_id, _ in ended],
-                user_ids={user_id for _, user_id in ended},
-                reason=reason,
-            )
-        return ended
 
-    def _trust(self, is_trusted: bool) -> list[tuple[UUID, Any]]:
-        self._for_write = True
-        changed = update_returning(in_lock_order(self.active()), "id", "user_id", is_trusted=is_trusted)
-        verdicts.forget({user_id for _, user_id in changed}, self.db)
-        return changed
+def revoke_rows(rows: UserSessionQuerySet, reason: str, at: datetime | None = None) -> list[tuple[UUID, Any]]:
+    """See UserSessionQuerySet.revoke(). Returns the id and the user of each row that it ended."""
+    if not 0 < len(reason) <= 255 or "\0" in reason:
+        raise ValueError("A reason has 1 to 255 characters, and no NUL.")
+    rows._for_write = True
+    now, using = at or timezone.now(), rows.db
+    # In a transaction, so that no verdict holds between its commit and the news of it.
+    with transaction.atomic(using=using, savepoint=False) if conf.CACHE else nullcontext():
+        ended = update_returning(
+            in_lock_order(rows.filter(is_revoked=False)),
+            "id",
+            "user_id",
+            is_revoked=True,
+            revoked_at=now,
+            revoked_reason=reason,
+        )
+        if conf.CACHE:
+            # Also of what another call revoked, whose news may be on its way or lost.
+            since = now - conf.VERDICT_TTL - timedelta(seconds=verdicts.MARGIN)
+            lately = rows.filter(is_revoked=True, revoked_at__gte=since).order_by()
+            users = {*lately.values_list("user_id", flat=True), *(user_id for _, user_id in ended)}
+            verdicts.invalidate(users, using)
+    if ended:
+        signals.send_after_commit(
+            signals.session_revoked,
+            rows.model,
+            using,
+            session_ids=[session_id for session_id, _ in ended],
+            user_ids={user_id for _, user_id in ended},
+            reason=reason,
+        )
+    return ended
 
-    def _send_after_commit(self, signal: Signal, **kwargs: Any) -> None:
-        transaction.on_commit(partial(signal.send_robust, self.model, **kwargs), using=self.db)
+
+def trust_rows(rows: UserSessionQuerySet, is_trusted: bool = True) -> list[tuple[UUID, Any]]:
+    """See UserSessionQuerySet.trust(). Returns the id and the user of each active row."""
+    rows._for_write = True
+    changed = update_returning(in_lock_order(rows.active()), "id", "user_id", is_trusted=is_trusted)
+    verdicts.invalidate({user_id for _, user_id in changed}, rows.db)
+    return changed
 
 
 class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # type: ignore[misc]
     def by_refresh_token(self, token_id: UUID | str) -> "UserSession | None":
-        """The row, active or not, whose current refresh token this is; None for whatever else
-        is passed. One query."""
+        """The active session whose current refresh token this is; None for whatever else is
+        passed. One query."""
         if not token_id:
             return None
         try:
-            return self._primary().get(refresh_token_id=token_id)
+            return self.primary.active().get(refresh_token_id=token_id)
         except (self.model.DoesNotExist, ValidationError, TypeError):
             return None
 
@@ -198,15 +197,14 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         user_agent: str = "",
         expires_at: datetime | None = None,
         refresh_token_id: UUID | None = None,
-        id: UUID | None = None,
+        _id: UUID | None = None,
     ) -> "UserSession":
         """Insert the row of a login and hold the user to MAX_SESSIONS, in one transaction.
 
         The address and the user agent come from `request` unless given. `expires_at` is at
-        most LIFETIME from now, which is also the default. `id` is for callers that must not
-        insert twice. Raises SessionLimitReached, having inserted nothing, where ON_LIMIT is
-        "deny" or the limit is 0; ValueError for a user who is not saved; IntegrityError if
-        the id or the refresh token is taken.
+        most LIFETIME from now, which is also the default. Raises SessionLimitReached, having
+        inserted nothing, where ON_LIMIT is "deny" or the limit is 0; ValueError for a user who is
+        not saved; IntegrityError if the refresh token is taken.
         """
         if user.pk is None or user._state.adding:
             raise ValueError("Only a saved user has sessions.")
@@ -222,22 +220,31 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
             location=client.location,
             created_at=now,
             last_activity_at=now,
+            # When an adopted login proved who it is, nobody knows.
+            authenticated_at=now - conf.LIFETIME if _id else now,
             expires_at=min(expires_at or latest, latest),
             refresh_token_id=refresh_token_id,
-            **({"id": id} if id else {}),
+            **({"id": _id} if _id else {}),
         )
         self.model._meta.get_field("user").set_cached_value(session, user)
-        limit = limit_of(user)
-        rows = self._primary()
+        limit = limits.limit_of(user, request)
+        rows = self.primary
+        scope: Any = transaction.atomic(using=rows.db) if limit is None else seeing_latest(rows.db)
         try:
-            with transaction.atomic(using=rows.db):
+            with scope as sees_all:
                 # The insert comes before the count: on SQLite it takes the write lock.
                 if limit is not None:
-                    self._lock(user)
+                    limits.lock(user, rows.db)
                 session.save(using=rows.db, force_insert=True)
                 if limit is not None:
-                    self._evict(user, limit, keep=session)
-                rows._send_after_commit(signals.session_started, session=session, request=request)
+                    evicted = self._evict(user, limit, keep=None if session.is_adopted else session)
+                    session.is_revoked = session.pk in evicted  # as an adopted one may be
+                    if not sees_all:
+                        # Those who commit meanwhile are seen by a transaction of its own.
+                        transaction.on_commit(partial(self._evict_unseen, user, limit), using=rows.db)
+                signals.send_after_commit(
+                    signals.session_started, self.model, rows.db, session=session, request=request
+                )
         except SessionLimitReached:
             signals.session_limit_reached.send_robust(
                 self.model, user=user, limit=limit, policy=conf.ON_LIMIT, session_ids=[]
@@ -245,51 +252,28 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
             raise
         return session
 
-    @alters_data
-    def adopt(
-        self, user: "AbstractBaseUser", id: UUID, *, request: HttpRequest, expires_at: datetime | None
-    ) -> "UserSession | None":
-        """The row of a login from before the app was installed: start() on its first request,
-        however many of those arrive at once. None once that row has ended, or at the limit."""
-        try:
-            return self.verify(user.pk, id) or self.start(user, request=request, expires_at=expires_at, id=id)
-        except IntegrityError:
-            return self.verify(user.pk, id)
-        except SessionLimitReached:
-            return None
-
-    def verify(self, user_id: Any, session_id: Any, recall: bool = False) -> "UserSession | None":
+    def verify(self, user_id: Any, session_id: Any) -> "UserSession | None":
         """The active session of that user by that id, with its user joined; or None, for
-        whatever else is passed. One query, on the database that revokes are written to; none
-        with `recall` where the CACHE has a verdict that still holds."""
-        using, version = self._db or router.db_for_write(self.model), None
-        is_ours = type(self) is UserSessionManager  # a project's own may say which rows there are
-        if recall and conf.CACHE and is_ours:
-            session, version = verdicts.recall(self.model, using, user_id, session_id)
-            if session and session.is_active:
-                return session
+        whatever else is passed. One query, on the database that revokes are written to."""
+        after = bounds(timezone.now())
         try:
-            if is_ours:
-                session = hot.verify(using, user_id, session_id)
-            else:
-                found = self._primary().active().filter(user_id=user_id, pk=session_id)
-                session = found.select_related("user").first()
+            session: UserSession | None = VERIFY.get(
+                self.primary, *after, user=user_id, id=session_id, **after
+            )
         except (ValidationError, ValueError, TypeError, OverflowError, DataError):
             return None
-        if session and version:
-            verdicts.keep(session, version)
         return session
 
     @alters_data
     def enforce_limit(self, user: "AbstractBaseUser") -> list[UUID]:
         """Revoke what a user has beyond MAX_SESSIONS, by ON_LIMIT, and return the ids.
         Raises SessionLimitReached instead where ON_LIMIT is "deny"."""
-        limit = limit_of(user)
+        limit = limits.limit_of(user)
         if limit is None:
             return []
-        rows = self._primary()
-        with transaction.atomic(using=rows.db):
-            self._lock(user)
+        rows = self.primary
+        with seeing_latest(rows.db):
+            limits.lock(user, rows.db)
             take_write_lock(rows)  # as the insert does in start()
             return self._evict(user, limit)
 
@@ -313,11 +297,11 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         `should_stop()` is true; `progress(cleaned)` is called for each batch. On PostgreSQL both wait
         for the batches of a tenth of a second, unless they are to `sleep`. Sends sessions_cleaned.
         Raises ValueError for a `before` in the future, unless `include_active` says it is meant."""
-        rows = self._primary()
+        rows = self.primary
         ended = cleaning.ended_rows(rows, before, retention, include_active)
         walk = cleaning.Walk(batch_size, sleep, max_rows, max_seconds, progress, should_stop)
         cleaned = walk.run(ended)
-        rows._send_after_commit(signals.sessions_cleaned, **cleaned._asdict())
+        signals.send_after_commit(signals.sessions_cleaned, self.model, rows.db, **cleaned._asdict())
         return cleaned
 
     def preview_cleanup(
@@ -328,51 +312,75 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         include_active: bool = False,
     ) -> cleaning.Preview:
         """What cleanup() would delete now, counted exactly, by reason and age. Two queries."""
-        return cleaning.preview(*cleaning.ended_rows(self._primary(), before, retention, include_active))
+        return cleaning.preview(*cleaning.ended_rows(self.primary, before, retention, include_active))
 
     aby_refresh_token = twin(by_refresh_token)
     astart = twin(start)
-    aadopt = twin(adopt)
     averify = twin(verify)
     aenforce_limit = twin(enforce_limit)
     acleanup = twin(cleanup)
     apreview_cleanup = twin(preview_cleanup)
 
-    def _primary(self) -> UserSessionQuerySet:
-        # Never a replica: one that lags would go on accepting a revoked session.
+    @property
+    def primary(self) -> UserSessionQuerySet:
+        """All sessions, in the database that they are written to. Never a replica: one that lags
+        would go on accepting a revoked session."""
         queryset: UserSessionQuerySet = self.using(self._db or router.db_for_write(self.model))
         return queryset
 
-    def _lock(self, user: "AbstractBaseUser") -> None:
-        """Let one login of this user at a time pass, until the transaction ends."""
-        db = self._primary().db
-        if connections[db].features.has_select_for_update:
-            users = get_user_model()._base_manager.using(db).select_for_update(no_key=True)
-            users.values_list("pk").get(pk=user.pk)
-
     def _evict(self, user: "AbstractBaseUser", limit: int, keep: "UserSession | None" = None) -> list[UUID]:
-        rows = self._primary().for_user(user)
-        active = rows.active()
+        active = self.primary.for_user(user).active()
         if (keep and limit < 1) or (conf.ON_LIMIT == "deny" and active.count() > limit):
             raise SessionLimitReached(f"Not more than {limit} active sessions.")
-        if keep:
-            active = active.exclude(pk=keep.pk)
-        room = limit - 1 if keep else limit
-        idlest = ("-last_activity_at",) if conf.ON_LIMIT == "revoke_idlest" else ()
-        kept_first = active.order_by(*idlest, "-created_at", "-id").values_list("pk", flat=True)
-        surplus = list(kept_first[room:])
+        others = active.exclude(pk=keep.pk) if keep else active
+        return self._end_surplus(user, limit, limits.surplus(others, limit - 1 if keep else limit))
+
+    def _evict_unseen(self, user: "AbstractBaseUser", limit: int) -> None:
+        with seeing_latest(self.primary.db):
+            limits.lock(user, self.primary.db)
+            self._end_surplus(user, limit, limits.surplus(self.primary.for_user(user).active(), limit))
+
+    def _end_surplus(self, user: "AbstractBaseUser", limit: int, surplus: list[UUID]) -> list[UUID]:
         if not surplus:
             return []
+        rows = self.primary.for_user(user)
         # Mostly one, and that is the cheaper statement: other logins of the user are waiting.
         these = {"pk": surplus[0]} if len(surplus) == 1 else {"pk__in": surplus}
-        ended = rows.filter(**these)._revoke(RevokedReason.LIMIT)
-        session_ids = [session_id for session_id, _ in ended]
-        if ended:
-            rows._send_after_commit(
+        session_ids = [pk for pk, _ in revoke_rows(rows.filter(**these), RevokedReason.LIMIT)]
+        if session_ids:
+            signals.send_after_commit(
                 signals.session_limit_reached,
+                self.model,
+                rows.db,
                 user=user,
                 limit=limit,
                 policy=conf.ON_LIMIT,
                 session_ids=session_ids,
             )
         return session_ids
+
+
+def rotate_refresh_token(session: "UserSession", token_id: UUID) -> bool:
+    """Replace the refresh token of an active session: one compare-and-swap. Returns False, having done
+    nothing, where another call was first or the session has ended."""
+    rows: UserSessionQuerySet = session.as_row.filter(refresh_token_id=session.refresh_token_id)
+    is_rotated = bool(rows._link_refresh_token(token_id))
+    if is_rotated:
+        session.refresh_token_id = token_id
+    return is_rotated
+
+
+def one_active(rows: Any, *bounds: str) -> Any:
+    """The active row of a user by its id, all of it parameters; `bounds` are the names in bounds()."""
+    fields = rows.model._meta.get_field
+    after = {column: Parameter(column, fields(column)) for column in bounds}
+    keys = {name: Parameter(name, fields(name)) for name in ("user", "id")}
+    return rows.filter(unended(after), user_id=keys["user"], pk=keys["id"], is_revoked=False)
+
+
+def _verify(rows: Any, *bounds: str) -> tuple[Any, dict[str, Any]]:
+    return one_active(rows, *bounds).select_related("user"), {}
+
+
+# Requests wait for it, so that its SQL is written once, by these filters.
+VERIFY = Statement(_verify)

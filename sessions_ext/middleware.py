@@ -1,20 +1,28 @@
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
+from . import activity
+from .conf import conf
 from .models import UserSession
-from .store import VerifiedStore, current_store, verified
+from .reasons import RevokedReason
+from .requests import at_hand
+from .store import VerifiedStore, cookie_end, show, user_of, verified_store
+
+SECOND = timedelta(seconds=1)
 
 logger = logging.getLogger("sessions_ext")
 
@@ -38,68 +46,116 @@ class UserSessionMiddleware:
     def __call__(self, request: HttpRequest) -> Any:
         if iscoroutinefunction(self):
             return self.__acall__(request)
-        store = attach(request)
-        if is_loaded(store):
-            store.verify()
-        with current(store):
+        attach(request)
+        with at_hand(request):
             response = self.get_response(request)
-        finish(store)
+            finish(request, response)
         return response
 
     async def __acall__(self, request: HttpRequest) -> Any:
         """See __call__()."""
-        store = attach(request)
-        if is_loaded(store):
-            await sync_to_async(store.verify)()
-        with current(store):
+        attach(request)
+        with at_hand(request):
             response = await self.get_response(request)
-        if store.is_finish_due:
-            await sync_to_async(finish)(store)
+            if is_finish_due(request, response):
+                await sync_to_async(finish)(request, response)
         return response
 
 
-def attach(request: HttpRequest) -> VerifiedStore:
-    """Turn the request's session into a verified one, and take its user from there."""
+def attach(request: Any) -> None:
+    """Turn the request's session into a verified one, and take its user from there, whatever stands
+    in `request.session` when they are read."""
     if not hasattr(request, "user") or not isinstance(request.session, SessionBase):
         raise ImproperlyConfigured(
             "UserSessionMiddleware needs SessionMiddleware and AuthenticationMiddleware before it."
         )
-    store = verified(request.session, request)
+    verified_store(request)
     # A user who is not lazy was set by another kind of login, which is not ours to undo.
     if isinstance(request.user, SimpleLazyObject):
-        request.user = SimpleLazyObject(lambda: store.user or AnonymousUser())  # type: ignore[assignment]
-        request.auser = partial(auser, store)
-    request.user_session = SimpleLazyObject(lambda: store.user_session)  # type: ignore[attr-defined]
-    request.auser_session = partial(auser_session, store)  # type: ignore[attr-defined]
-    return store
+        request.user = SimpleLazyObject(lambda: user_of(request) or AnonymousUser())
+        request.auser = partial(auser, request)
+    show(request)
+    request.auser_session = partial(auser_session, request)
 
 
-async def auser(store: VerifiedStore) -> Any:
-    await store.ahas_key(SESSION_KEY)
-    return store.user or AnonymousUser()
+async def auser(request: HttpRequest) -> Any:
+    with at_hand(request):
+        await verified_store(request).ahas_key(SESSION_KEY)
+        return verified_store(request).user or AnonymousUser()
 
 
-async def auser_session(store: VerifiedStore) -> UserSession | None:
-    await store.ahas_key(SESSION_KEY)
-    return store.user_session
+async def auser_session(request: HttpRequest) -> UserSession | None:
+    with at_hand(request):
+        await verified_store(request).ahas_key(SESSION_KEY)
+        return verified_store(request).user_session
 
 
-def is_loaded(store: VerifiedStore) -> bool:
-    return hasattr(store, "_session_cache")
+def is_finish_due(request: HttpRequest, response: HttpResponseBase) -> bool:
+    """Whether finish() has anything to write; no query."""
+    store = request.session
+    if not isinstance(store, VerifiedStore):
+        return False
+    if store.keeps_cookie:
+        return True
+    login = store.login
+    return login is not None and (
+        response.status_code >= 500
+        or store.has_old_hash
+        or activity.is_due(login.session)
+        or moved_end(store, login.session) is not None
+        or is_saved(store, response)
+    )
 
 
-@contextmanager
-def current(store: VerifiedStore) -> Iterator[None]:
-    token = current_store.set(store)
+def finish(request: HttpRequest, response: HttpResponseBase) -> None:
+    """After the view: end a login whose answer failed, record activity, and follow a cookie whose end
+    has moved. Where the login ended meanwhile, see to it that the answer leaves the cookie alone."""
+    store = request.session
+    if not isinstance(store, VerifiedStore):
+        return
+    login = store.login
     try:
-        yield
-    finally:
-        current_store.reset(token)
-
-
-def finish(store: VerifiedStore) -> None:
-    try:
-        store.finish()
+        if login is not None and login.user is not None:
+            _finish_login(store, login.session, request, response)
     except Error:
         # The view has done its work, and its answer stands.
         logger.warning("could not record the activity of a session", exc_info=True)
+    if store.keeps_cookie:
+        patch_vary_headers(response, ("Cookie",))
+
+
+def _finish_login(
+    store: VerifiedStore, session: UserSession, request: HttpRequest, response: HttpResponseBase
+) -> None:
+    if response.status_code >= 500 and store.has_started:
+        # Django keeps no session then, so that no browser will ever hold this login.
+        session.revoke(RevokedReason.LOGOUT)
+        return
+    if store.has_old_hash:
+        session.revoke(RevokedReason.PASSWORD_CHANGE)
+        return
+    end = moved_end(store, session)
+    is_due = end is not None or activity.is_due(session)
+    if is_due and not activity.record(session, request, expires_at=end) and not store.is_login_active():
+        store.keeps_cookie = True
+    elif is_saved(store, response):
+        store.save_ahead()
+
+
+def is_saved(store: VerifiedStore, response: HttpResponseBase) -> bool:
+    """Whether SessionMiddleware will save the session and set its cookie."""
+    is_wanted = store.modified or settings.SESSION_SAVE_EVERY_REQUEST
+    return bool(is_wanted and not store.is_empty() and response.status_code < 500)
+
+
+def moved_end(store: VerifiedStore, session: UserSession) -> Any:
+    """Where the end of the row has to go, or None where it can stay: a row never ends before its cookie,
+    which Django issues anew, with a new end, when the data was modified."""
+    if not store.modified or (end := cookie_end(store)) is None:
+        return None
+    latest = session.created_at + conf.LIFETIME
+    end, ahead = min(end, latest), conf.TOUCH_INTERVAL
+    if abs(end - session.expires_at) > ahead:
+        return end
+    # A little further than asked, so that a click every few seconds is not a write each.
+    return min(end + ahead, latest) if end - session.expires_at >= SECOND else None

@@ -7,17 +7,17 @@ from uuid import UUID
 from django.conf import settings
 from django.db import models, router
 from django.db.models import F, Q, Value
-from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from . import clients, hot, signals, verdicts
+from . import signals, verdicts
 from .conf import conf
 from .db.expressions import AppendMissing
 from .db.updates import update_returning
 from .decorators import alters_data, twin
-from .managers import UserSessionManager, UserSessionQuerySet
-from .observers import Sighting, observe
+from .lifetime import is_active
+from .limits import FIRST_OWN_ID
+from .managers import UserSessionManager, UserSessionQuerySet, revoke_rows, trust_rows
 from .reasons import EndedBy, RevokedReason, ended_by
 
 logger = logging.getLogger("sessions_ext")
@@ -30,9 +30,19 @@ else:
 __all__ = ["EndedBy", "RevokedReason", "UserSession"]
 
 
+REVOCATION = ("is_revoked", "revoked_at", "revoked_reason")
+
+
 def new_id() -> UUID:
     """A UUID version 7 (RFC 9562, 5.7), so that rows lie in the table in login order."""
     return uuid7()
+
+
+def adopted_id(digest: bytes) -> UUID:
+    """The id of a login from before the app was installed: 48 zero bits of time, so that it sorts
+    before all others, and then what the digest says."""
+    digits = int.from_bytes(digest[:10], "big")
+    return UUID(int=(digits & ~(0xF000 << 64) & ~(0xC000 << 48)) | (0x7000 << 64) | (0x8000 << 48))
 
 
 class UserSession(models.Model):
@@ -54,6 +64,8 @@ class UserSession(models.Model):
     created_at = models.DateTimeField(_("signed in"), default=timezone.now)
     # Never indexed: a touch must stay a heap-only update in PostgreSQL.
     last_activity_at = models.DateTimeField(_("last active"), default=timezone.now)
+    # When the person last proved who they are in this session.
+    authenticated_at = models.DateTimeField(_("authenticated"), default=timezone.now)
     expires_at = models.DateTimeField(_("expires"))
     is_revoked = models.BooleanField(_("revoked"), default=False)
     revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True)
@@ -69,9 +81,6 @@ class UserSession(models.Model):
     providers_accessed = models.JSONField(_("providers"), default=list, blank=True)
 
     objects = UserSessionManager()
-
-    # Of a session that came from the CACHE, where the password is not.
-    _recalled_hashes: list[str] | None = None
 
     class Meta:
         verbose_name = _("user session")
@@ -108,17 +117,15 @@ class UserSession(models.Model):
     @alters_data
     def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Django's own delete(); no verdict about this row holds after it."""
-        alias = using or self._primary
+        alias = using or self._written_to
         deleted = super().delete(using, keep_parents)
-        verdicts.forget({self.user_id}, alias)
+        verdicts.invalidate({self.user_id}, alias)
         return deleted
 
     @property
     def is_active(self) -> bool:
         """What the queryset's active() says of this row as it was loaded."""
-        now = timezone.now()
-        idle = conf.IDLE_TIMEOUT is not None and now >= self.last_activity_at + conf.IDLE_TIMEOUT
-        return not self.is_revoked and now < self.expires_at and not idle
+        return is_active(self, timezone.now())
 
     @property
     def ended_at(self) -> datetime | None:
@@ -133,41 +140,38 @@ class UserSession(models.Model):
         """Who revoked this session; None if nobody did."""
         return ended_by(self.revoked_reason) if self.is_revoked else None
 
-    @alters_data
-    def touch(self, request: HttpRequest | None, *, expires_at: datetime | None = None) -> bool:
-        """Record activity from where `request` comes from, once per TOUCH_INTERVAL at most,
-        and move the end to `expires_at` if that is given: one statement, or none. Returns
-        whether there was one and the session is active. Sends session_client_changed when
-        the address is new, and shows the OBSERVERS what it sees."""
-        if not (self.is_touch_due or expires_at):
-            return False
-        ip_address = clients.client_ip(request)
-        if expires_at:
-            is_touched = bool(self._row.touch(ip_address, expires_at))
-        else:
-            is_touched = hot.touch(self._primary, self, ip_address)
-        verdicts.drop(self)
-        if not is_touched:
-            return False
-        previous, previous_at = self.last_ip_address, self.last_activity_at
-        self.last_activity_at, self.expires_at = timezone.now(), expires_at or self.expires_at
-        if ip_address and ip_address != previous:
-            self.last_ip_address = ip_address
-            self._row._send_after_commit(
-                signals.session_client_changed,
-                session=self,
-                request=request,
-                previous_ip_address=previous,
-                ip_address=ip_address,
-            )
-        if request:
-            sighting = Sighting(request, self.last_activity_at, ip_address, previous_at, previous)
-            observe(self, sighting)
-        return True
+    @property
+    def is_adopted(self) -> bool:
+        """Whether the login is from before the app was installed. Nobody knows when it began."""
+        return self.pk < FIRST_OWN_ID
 
     @property
-    def is_touch_due(self) -> bool:
-        return timezone.now() >= self.last_activity_at + conf.TOUCH_INTERVAL
+    def as_row(self) -> UserSessionQuerySet:
+        """This row alone, in the database that it is written to. Names the owner, too: on a table
+        that is distributed by user, a statement about it then runs on one shard."""
+        rows: UserSessionQuerySet = UserSession.objects.using(self._written_to)
+        return rows.for_user(self.user_id).filter(pk=self.pk)
+
+    @alters_data
+    def revoke(self, reason: str) -> bool:
+        """End this session, and return whether this call did: one that was revoked before keeps its
+        first reason, which this object then has. See UserSessionQuerySet.revoke()."""
+        at = timezone.now()
+        is_ended = bool(revoke_rows(self.as_row, reason, at))
+        end = (True, at, reason) if is_ended else self.as_row.revoked().values_list(*REVOCATION).first()
+        for name, value in zip(REVOCATION, end or (), strict=False):
+            setattr(self, name, value)
+        return is_ended
+
+    @alters_data
+    def trust(self) -> bool:
+        """Vouch for this device while the session is active, and return whether it is."""
+        return self._set_trust(True)
+
+    @alters_data
+    def untrust(self) -> bool:
+        """Stop vouching for this device, and return whether the session is active."""
+        return self._set_trust(False)
 
     @alters_data
     def record_provider_access(self, name: str) -> list[str]:
@@ -191,34 +195,42 @@ class UserSession(models.Model):
         self._update(suspicious_activity_count=F("suspicious_activity_count") + 1)
         count = self.suspicious_activity_count
         logger.warning("session %s of user %s flagged: %s (%d)", self.pk, self.user_id, kind, count)
-        self._row._send_after_commit(
-            signals.session_flagged, session=self, kind=kind, details=details, count=count
+        signals.send_after_commit(
+            signals.session_flagged,
+            UserSession,
+            self._written_to,
+            session=self,
+            kind=kind,
+            details=details,
+            count=count,
         )
         if conf.SUSPICION_THRESHOLD is not None and count >= conf.SUSPICION_THRESHOLD:
-            self._row.revoke(RevokedReason.SUSPICIOUS)
+            self.revoke(RevokedReason.SUSPICIOUS)
         return count
 
     adelete = twin(delete)  # type: ignore[arg-type]
-    atouch = twin(touch)
+    arevoke = twin(revoke)
+    atrust = twin(trust)
+    auntrust = twin(untrust)
     arecord_provider_access = twin(record_provider_access)
     aflag_suspicious = twin(flag_suspicious)
 
     @property
-    def _primary(self) -> str:
-        # Where it is written, though it may have been read from a replica.
+    def _written_to(self) -> str:
+        # Though it may have been read from a replica.
         return router.db_for_write(UserSession, instance=self)
 
-    @property
-    def _row(self) -> UserSessionQuerySet:
-        # With the owner: on a table that is distributed by user this is one shard.
-        rows: UserSessionQuerySet = UserSession.objects.using(self._primary)
-        return rows.for_user(self.user_id).filter(pk=self.pk)
+    def _set_trust(self, is_trusted: bool) -> bool:
+        is_changed = bool(trust_rows(self.as_row, is_trusted))
+        if is_changed:
+            self.is_trusted = is_trusted
+        return is_changed
 
     def _update(self, **values: Any) -> None:
         """Write `values`, and take what the database made of them over into this object."""
-        rows = update_returning(self._row, *values, **values)
+        rows = update_returning(self.as_row, *values, **values)
         if not rows:
             raise UserSession.DoesNotExist("The session was deleted.")
         for name, value in zip(values, rows[0], strict=True):
             setattr(self, name, value)
-        verdicts.forget({self.user_id}, self._primary)
+        verdicts.invalidate({self.user_id}, self._written_to)

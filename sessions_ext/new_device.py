@@ -32,7 +32,7 @@ DISTRUSTED = (RevokedReason.NOT_ME, RevokedReason.SUSPICIOUS, RevokedReason.REFR
 def is_new_device(session: UserSession) -> bool:
     """Whether none of the user's earlier sessions of the last 90 days, and no trusted one, was of
     this device family and in this network. Never so for the user's very first. One or two queries."""
-    if session.pk.version == 5:
+    if session.is_adopted:
         return False  # adopted from before the app was installed: nobody signed in
     at = session.created_at
     sessions: UserSessionQuerySet = UserSession.objects.using(session._state.db).for_user(session.user_id)

@@ -1,22 +1,29 @@
+from datetime import timedelta
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.contrib import auth
+from django.contrib.auth.backends import RemoteUserBackend
+from django.contrib.auth.hashers import get_hasher, identify_hasher, is_password_usable
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import connections, router
+from django.db.models import F
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.http import HttpRequest
-from django.utils import timezone
 
-from . import verdicts
+from . import authentication, verdicts
 from .conf import conf
-from .exceptions import SessionLimitReached
 from .models import RevokedReason, UserSession
 from .new_device import is_new_device, send_mail_about
+from .requests import request_at_hand
 from .signals import session_started
-from .store import AUTHENTICATED_KEY, ID_KEY, VerifiedStore, cookie_end, current_store
+from .store import ID_KEY, STAMP_KEY, VerifiedStore, cookie_end, show
+
+# What a save does to the password.
+CHANGED, RENEWED = "changed", "renewed"
 
 
 def connect() -> None:
@@ -43,39 +50,60 @@ def on_login(
 ) -> None:
     """Start the row of a cookie login, or keep the row there is when it is the same user who
     authenticates again in the same browser (with a new session key: ASVS 5.0, 7.2.4). A login
-    by tokens comes with its `user_session`."""
+    by tokens comes with its `user_session`. Whatever refuses the row undoes the login."""
+    request = request or request_at_hand()
     store: Any = getattr(request, "session", None)
-    if request is None or user_session or not _carries(store, user):
+    if request is None or user_session or not _carries(store, user) or _comes_with_each_request(store):
         return
-    is_verified = isinstance(store, VerifiedStore)
-    current = store._row and store._row.pk if is_verified else store.get(ID_KEY)
+    try:
+        session = _row_of(store, user) or UserSession.objects.start(
+            user, request=request, expires_at=cookie_end(store)
+        )
+    except BaseException:
+        _undo_login(request, store)
+        raise
+    if isinstance(store, VerifiedStore):
+        store.has_started = store.has_started or store.login is None or store.login.session != session
+        store.carry(session, user)
+    else:
+        store[ID_KEY], store[STAMP_KEY] = str(session.pk), authentication.stamp(session)
+    show(request)
+
+
+def _row_of(store: Any, user: Any) -> UserSession | None:
+    """The row of a login that the same user renews; its key is new then, and the proof is."""
+    if isinstance(store, VerifiedStore):
+        current = store.login and store.login.session.pk
+    else:
+        current = store.get(ID_KEY)
     session = UserSession.objects.verify(user.pk, current) if current else None
     if session:
         store.cycle_key()
-    else:
-        try:
-            session = UserSession.objects.start(user, request=request, expires_at=cookie_end(store))
-        except SessionLimitReached:
-            _undo_login(request, store)
-            raise
-    if is_verified:
-        store.carry(user, session)
-    store[ID_KEY] = str(session.pk)
-    store[AUTHENTICATED_KEY] = int(timezone.now().timestamp())
+        authentication.renew(session)
+    return session
 
 
-def _undo_login(request: HttpRequest, store: Any) -> None:
+def _comes_with_each_request(store: Any) -> bool:
+    # As REMOTE_USER does. Whoever keeps the cookie gets a row by it, at the next request.
+    path = store.get(auth.BACKEND_SESSION_KEY)
+    is_known = path in settings.AUTHENTICATION_BACKENDS
+    return is_known and isinstance(auth.load_backend(path), RemoteUserBackend)
+
+
+def _undo_login(request: Any, store: Any) -> None:
     """Leave the browser as it was before login(): with its data, and nobody's."""
-    for key in (auth.SESSION_KEY, auth.BACKEND_SESSION_KEY, auth.HASH_SESSION_KEY, ID_KEY):
-        store.pop(key, None)
     if isinstance(store, VerifiedStore):
-        store.carry(None, None)
+        store.undo_login()
+    else:
+        for key in (auth.SESSION_KEY, auth.BACKEND_SESSION_KEY, auth.HASH_SESSION_KEY, ID_KEY):
+            store.pop(key, None)
 
     async def auser() -> AnonymousUser:
         return AnonymousUser()
 
     request.user = AnonymousUser()
     request.auser = auser
+    show(request)
 
 
 def on_logout(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
@@ -84,12 +112,12 @@ def on_logout(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any
     if isinstance(store, VerifiedStore) or not _carries(store, user):
         return
     if session := UserSession.objects.verify(user.pk, store.get(ID_KEY)):
-        UserSession.objects.for_user(user).filter(pk=session.pk).revoke(RevokedReason.LOGOUT)
+        session.revoke(RevokedReason.LOGOUT)
 
 
 def on_session_saved(sender: Any, instance: UserSession, created: bool, using: str, **kwargs: Any) -> None:
     if not created:
-        verdicts.forget({instance.user_id}, using)
+        verdicts.invalidate({instance.user_id}, using)
 
 
 def on_session_started(
@@ -108,7 +136,9 @@ def before_user_saved(
     if raw or instance._state.adding or not _saves(sender, "password", update_fields):
         return
     stored = sender._base_manager.using(using).filter(pk=instance.pk).values_list("password", flat=True)
-    instance._sessions_ext_password_changes = instance.password not in stored
+    if instance.password not in stored:
+        is_renewal = update_fields and [*update_fields] == ["password"] and _renews_hash(instance, *stored)
+        instance._sessions_ext_password = RENEWED if is_renewal else CHANGED
 
 
 def on_user_saved(
@@ -117,27 +147,53 @@ def on_user_saved(
     """End a user's sessions when the password is changed or the account disabled. The session
     that makes the change is spared, though not its device's trust: whether it survives is for
     its auth hash to say."""
-    password_changes = vars(instance).pop("_sessions_ext_password_changes", False)
+    password = vars(instance).pop("_sessions_ext_password", None)
     sessions = UserSession.objects.for_user(instance).using(using)
     if created:
         return
-    verdicts.forget({instance.pk}, using)
+    verdicts.invalidate({instance.pk}, using)
     if raw or using != router.db_for_write(UserSession):
         return
-    if password_changes:
-        store = current_store.get()
-        if store and store._row:
-            sessions.filter(pk=store._row.pk).trust(False)
-            sessions = sessions.exclude(pk=store._row.pk)
+    if password == CHANGED:
+        store = _store_at_hand(instance)
+        if store and store.login:
+            session = store.login.session
+            session.untrust()
+            authentication.renew(session)
+            store.has_old_hash = True
+            sessions = sessions.exclude(pk=session.pk)
         sessions.revoke(RevokedReason.PASSWORD_CHANGE)
+    elif password == RENEWED:
+        # Django signs these devices out, since their auth hash is of the old one. But nobody has changed
+        # the password, so that they are older logins, and not ended ones.
+        sessions.active().update(authenticated_at=F("authenticated_at") - timedelta(microseconds=1))
     elif _saves(sender, "is_active", update_fields) and not instance.is_active and not _may_log_in(instance):
         sessions.revoke(RevokedReason.USER_DISABLED)
+
+
+def _store_at_hand(user: Any) -> VerifiedStore | None:
+    """The session of the request at hand, if it is known to be a login of this user."""
+    store = getattr(request_at_hand(), "session", None)
+    login = store.login if isinstance(store, VerifiedStore) else None
+    return store if login and login.session.user_id == user.pk else None
+
+
+def _renews_hash(user: Any, *stored: str) -> bool:
+    """Whether this is Django's check_password(), which hashes the same password anew because the old
+    hash was of another algorithm, or of fewer iterations."""
+    if getattr(user, "_password", None) is not None or not is_password_usable(user.password):
+        return False
+    try:
+        preferred, hasher = get_hasher(), identify_hasher(stored[0])
+    except (ValueError, IndexError):
+        return False
+    return hasher.algorithm != preferred.algorithm or preferred.must_update(stored[0])
 
 
 def before_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
     """Lock the rows that are about to go in the order in which a revoke locks them, or the
     two may deadlock on PostgreSQL. Django deletes within a transaction."""
-    verdicts.forget({instance.pk}, using)
+    verdicts.invalidate({instance.pk}, using)
     if connections[using].features.has_select_for_update:
         rows = UserSession.objects.for_user(instance).using(using).order_by("pk").select_for_update()
         list(rows.values_list("pk"))

@@ -1,6 +1,10 @@
 """Each is sent after the transaction commits and with send_robust(): a receiver
 that fails is logged by Django and breaks nothing. The sender is UserSession."""
 
+from functools import partial
+from typing import Any
+
+from django.db import transaction
 from django.dispatch import Signal
 
 # A login got its row. Sends: session, request (or None).
@@ -25,3 +29,8 @@ session_client_changed = Signal()
 # A cleanup ended. Sends: expired and revoked (how many rows it deleted), is_complete
 # (False if a bound stopped it with work left).
 sessions_cleaned = Signal()
+
+
+def send_after_commit(signal: Signal, sender: Any, using: str, **kwargs: Any) -> None:
+    """Send a signal once the transaction that is open on a database commits; at once without one."""
+    transaction.on_commit(partial(signal.send_robust, sender, **kwargs), using=using)

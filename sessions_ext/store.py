@@ -1,127 +1,208 @@
-"""The session store of a request: the project's own engine, which gives out the data of a
-login only after its row was verified."""
+"""A session store that gives out the data of a login only after its row was verified, whoever asks:
+a view, another package, a websocket, a copy of the store. It stands before an engine's own."""
 
 import uuid
-from contextvars import ContextVar
 from datetime import datetime, timedelta
 from functools import cache, partial
+from types import SimpleNamespace
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib import auth
+from django.contrib.sessions.backends import signed_cookies
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
-from django.db import transaction
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import DataError, IntegrityError, transaction
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.functional import SimpleLazyObject
 
-from .authentication import auth_hashes, user_of
+from . import authentication
 from .conf import conf
-from .hot import LoadsByStatement
-from .models import RevokedReason, UserSession
+from .models import UserSession, adopted_id
+from .payloads import LoadsByStatement, loads_as_django_does
+from .reasons import RevokedReason
+from .requests import arrival, at_hand, carries_token, request_at_hand
 
-# Where the id of the row stands in the session data.
+# Where the id of the row stands in the session data, and what it says of `authenticated_at`.
 ID_KEY = "_sessions_ext"
-# When the person last proved who they are, in seconds since 1970.
-AUTHENTICATED_KEY = "_sessions_ext_authenticated"
-
-# The store of the request at hand, for code that is not given the request.
-current_store: ContextVar["VerifiedStore | None"] = ContextVar("sessions_ext_store", default=None)
-
-
-def verified(store: Any, request: HttpRequest) -> "VerifiedStore":
-    """Make an engine's store a verified one. It stays the same object, so that whoever took
-    hold of it before gets verified data as well."""
-    if not isinstance(store, VerifiedStore):
-        engine_store: Any = type(store)
-        store.__class__ = _verified_class(engine_store)
-    store.request = request
-    return cast("VerifiedStore", store)
+STAMP_KEY = "_sessions_ext_authenticated"
 
 
 @cache
-def _verified_class(engine_store: Any) -> type["VerifiedStore"]:
+def verified(engine_store: Any) -> type["VerifiedStore"]:
+    """The class that stands before an engine's SessionStore: the same tables and the same keys, but
+    loading verifies and flushing revokes. An engine of a project's own is a module with
+
+        SessionStore = verified(TheirSessionStore)
+    """
+    if issubclass(engine_store, VerifiedStore):
+        return cast("type[VerifiedStore]", engine_store)
     bases: tuple[Any, ...] = (VerifiedStore, engine_store)
-    if _loads_as_django_does(engine_store):
+    if loads_as_django_does(engine_store):
         bases = (VerifiedStore, LoadsByStatement, engine_store)
-    return type("SessionStore", bases, {"__module__": engine_store.__module__})
+    return type("SessionStore", bases, {"__module__": engine_store.__module__, "engine_store": engine_store})
 
 
-def _loads_as_django_does(engine_store: Any) -> bool:
-    if not hasattr(engine_store, "_get_session_from_db"):
-        return False
-    from django.contrib.sessions.backends.db import SessionStore
+def verified_store(request: HttpRequest) -> "VerifiedStore":
+    """Whatever stands in `request.session`, as a verified store. A store of Django's own engines stays
+    the same object, so that whoever took hold of it before gets verified data as well."""
+    store: Any = request.session
+    if not isinstance(store, VerifiedStore):
+        is_accessed = vars(store).pop("accessed", False)
+        engine_store: Any = type(store)
+        store.__class__ = verified(engine_store)
+        store.accessed = is_accessed
+    return cast("VerifiedStore", store)
 
-    # A project's own engine may keep sessions elsewhere.
-    return (
-        engine_store._get_session_from_db is vars(SessionStore)["_get_session_from_db"]
-        and engine_store.get_model_class() is SessionStore.get_model_class()
-    )
+
+def show(request: Any) -> None:
+    """Let `request.user_session` be resolved from `request.session` when it is read next."""
+    request.user_session = SimpleLazyObject(partial(session_of, request))
+
+
+def user_of(request: HttpRequest) -> Any:
+    """Who is logged in by `request.session`, or None."""
+    with at_hand(request):
+        return verified_store(request).user
+
+
+def session_of(request: HttpRequest) -> UserSession | None:
+    """The row of the login in `request.session`, or None."""
+    with at_hand(request):
+        return verified_store(request).user_session
 
 
 class VerifiedStore(SessionBase):
-    """Stands before an engine's SessionStore: loading verifies, flushing revokes."""
+    """Loading verifies, flushing revokes. Loading is all or nothing: what could not be verified leaves
+    no data behind."""
 
-    request: HttpRequest
-    _user: Any = None
-    _row: UserSession | None = None
+    engine_store: Any
+    _login: authentication.Login | None = None
+    _is_verified = False  # as are data that were copied, or loaded by the engine's own class
+    _is_unknown = _is_late = _is_undone = _is_accessed = False
+    _saved: bytes | None = None
+    has_started = False  # a login of this request made the row
+    has_old_hash = False  # this request has changed the password, and not renewed its own auth hash
 
     @property
     def user(self) -> Any:
         """Who is logged in, or None; the first access loads and verifies."""
-        self.has_key(auth.SESSION_KEY)
-        return self._user
+        self._get_session()
+        return self._login.user if self._login else None
 
     @property
     def user_session(self) -> UserSession | None:
         """The row of the login, or None; the first access loads and verifies."""
-        self.has_key(auth.SESSION_KEY)
-        return self._login
+        self._get_session()
+        return self._login.session if self._login and self._login.user is not None else None
+
+    @property
+    def login(self) -> authentication.Login | None:
+        """The login as far as it is known: nothing is loaded for it."""
+        return self._login if self._is_verified else None
+
+    def is_login_active(self) -> bool:
+        """Whether the row of the login is active by now. One query; none where nobody is logged in."""
+        session = self._login and self._login.session
+        return bool(session and UserSession.objects.verify(session.user_id, session.pk))
+
+    def carry(self, session: UserSession, user: Any) -> None:
+        """Be the login of this user by this row from now on."""
+        self[ID_KEY] = str(session.pk)
+        self[STAMP_KEY] = authentication.stamp(session)
+        self._login = authentication.Login(session, user)
+        self._is_late = self.has_old_hash = False
+
+    def undo_login(self) -> None:
+        """Be nobody's again, with the data that were there before login()."""
+        for key in (auth.SESSION_KEY, auth.BACKEND_SESSION_KEY, auth.HASH_SESSION_KEY, ID_KEY, STAMP_KEY):
+            self.pop(key, None)
+        self._login, self._is_undone = None, True
 
     def load(self) -> dict[str, Any]:
+        key = self.session_key
         self._session_cache = super().load()
-        self.verify()
+        self._is_unknown = key is not None and self.session_key is None
+        self._verify()
         return self._session_cache
 
-    def verify(self) -> None:
-        """Hold the loaded data against the table, and drop that of a login which ended."""
-        shown = getattr(self.request, "user_session", None)
-        self._verify()
-        if type(shown) is UserSession:  # of a token: the request stays that token's
-            self.request.user_session = shown  # type: ignore[attr-defined]
+    def _get_session(self, no_load: bool = False) -> dict[str, Any]:
+        if not self._is_verified:
+            if hasattr(self, "_session_cache"):
+                self._verify()
+            elif self.session_key is None:
+                self._is_verified = True  # there is nothing to verify
+        return super()._get_session(no_load)  # type: ignore[misc, no-any-return]
 
-    def _verify(self, recall: bool = True) -> None:
-        data = self._session_cache
-        if auth.SESSION_KEY not in data:
-            data.pop(ID_KEY, None)  # vouches for nobody without a login
-        elif ID_KEY not in data:
-            self._adopt()
-        elif session := UserSession.objects.verify(data[auth.SESSION_KEY], data[ID_KEY], recall):
-            self._authenticate(session)
-        else:
-            self._forget()
+    async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
+        if self._is_verified or (self.session_key is None and not hasattr(self, "_session_cache")):
+            return self._get_session(no_load)
+        return await sync_to_async(self._get_session)(no_load)
 
-    def carry(self, user: Any, session: UserSession | None) -> None:
-        """Be the login of this user by this row from now on; of None, nobody's."""
-        self._user, self._row = user, session
-        self.request.user_session = session  # type: ignore[attr-defined]
+    _session = property(_get_session)
 
     def flush(self) -> None:
-        self.has_key(auth.SESSION_KEY)
-        if self._row:
-            self._end(self._row, RevokedReason.LOGOUT)
-        else:
-            self._forget()
+        self._get_session()
+        if self._login:
+            self._login.session.revoke(RevokedReason.LOGOUT)
+        self._forget()
+        self._is_unknown = self._is_late = False  # whoever logs out wants the cookie gone
+        request = request_at_hand()
+        if request is not None and request.session is self and not carries_token(request):
+            show(request)
+
+    def cycle_key(self) -> None:
+        super().cycle_key()
+        if self._login:
+            self[STAMP_KEY] = authentication.stamp(self._login.session)
+        self.has_old_hash = False  # update_session_auth_hash() begins with a new key
 
     def save(self, must_create: bool = False) -> None:
+        saved, self._saved = self._saved, None
+        if saved is not None and not must_create and saved == self._dumped():
+            return
         try:
             super().save(must_create)
         except UpdateError:
-            # The payload vanished under this request. If that was the end of the login,
-            # there is nothing to save and nothing to tell; else it is Django's to tell.
-            if self._row is None or UserSession.objects.verify(self._row.user_id, self._row.pk):
+            if self._is_undone:  # with the transaction in which the key was made
+                self.create()
+            elif self._login and not self.is_login_active():
+                self._is_late = True  # there is nothing to save
+            else:
                 raise
+
+    def save_ahead(self) -> None:
+        """Save before Django does, so that this request learns in time whether its login ended
+        meanwhile. Django's own save then has nothing left to do."""
+        if isinstance(self, signed_cookies.SessionStore):
+            self._is_late = not self.is_login_active()
+        else:
+            self.save()
+            self._saved = self._dumped()
+
+    @property
+    def keeps_cookie(self) -> bool:
+        """Whether the answer leaves the browser's cookie as it is, which may be a newer one by now: the
+        login ended while this request was under way, or its key was exchanged for another."""
+        return self._is_late or (self._is_unknown and self.is_empty())
+
+    @keeps_cookie.setter
+    def keeps_cookie(self, is_late: bool) -> None:
+        self._is_late = is_late
+
+    # Without this attribute SessionMiddleware neither sets nor deletes a cookie.
+    @property
+    def accessed(self) -> bool:
+        if self.keeps_cookie:
+            raise AttributeError("accessed")
+        return self._is_accessed
+
+    @accessed.setter
+    def accessed(self, is_accessed: bool) -> None:
+        self._is_accessed = is_accessed
 
     async def aload(self) -> dict[str, Any]:
         """See load()."""
@@ -131,91 +212,101 @@ class VerifiedStore(SessionBase):
         """See flush()."""
         await sync_to_async(self.flush)()
 
+    async def acycle_key(self) -> None:
+        """See cycle_key()."""
+        await sync_to_async(self.cycle_key)()
+
     async def asave(self, must_create: bool = False) -> None:
         """See save()."""
         await sync_to_async(self.save)(must_create)
 
-    @property
-    def is_finish_due(self) -> bool:
-        """Whether finish() has anything to write; no query."""
-        session = self._login
-        return session is not None and (session.is_touch_due or self._moved_end(session) is not None)
+    def __reduce__(self) -> Any:
+        # A copy verifies for itself.
+        left_out = ("_login", "_is_verified", "_saved")
+        return _blank, (self.engine_store,), {k: v for k, v in vars(self).items() if k not in left_out}
 
-    def finish(self) -> None:
-        """After the view: record activity, and follow a cookie whose end has moved."""
-        if session := self._login:
-            session.touch(self.request, expires_at=self._moved_end(session))
+    def _verify(self) -> None:
+        """Hold the loaded data against the table, and drop that of a login which has ended."""
+        self._is_verified, self._login = True, None
+        data = self._session_cache
+        try:
+            if auth.SESSION_KEY not in data:
+                data.pop(ID_KEY, None)  # vouches for nobody without a login
+            elif ID_KEY in data:
+                self._hold_against_row(data)
+            else:
+                self._adopt()
+        except BaseException:
+            vars(self).pop("_session_cache", None)
+            self._is_verified, self._login = False, None
+            raise
 
-    def _moved_end(self, session: UserSession) -> datetime | None:
-        # Django issues the cookie anew, with a new end, when the data was modified.
-        if not self.modified or (end := cookie_end(self)) is None:
-            return None
-        end = min(end, session.created_at + conf.LIFETIME)
-        return end if abs(end - session.expires_at) > conf.TOUCH_INTERVAL else None
-
-    @property
-    def _login(self) -> UserSession | None:
-        # The row stays known where Django's rules accept nobody, so that a flush ends it.
-        return None if self._user is None else self._row
-
-    def _authenticate(self, session: UserSession) -> None:
-        self._row = session
-        user, reason = user_of(session, self._session_cache.get(auth.BACKEND_SESSION_KEY))
-        if user is not None and not self._auth_hash_holds(session, user):
-            user, reason = None, RevokedReason.PASSWORD_CHANGE
-        if user is not None:
-            self.carry(user, session)
-        elif session._recalled_hashes is not None:
-            self._verify(recall=False)  # the cache may be behind, the database is not
-        elif reason:
-            self._end(session, reason)
+    def _hold_against_row(self, data: dict[str, Any]) -> None:
+        login = authentication.verify(
+            data[auth.SESSION_KEY],
+            data[ID_KEY],
+            data.get(auth.BACKEND_SESSION_KEY),
+            partial(constant_time_compare, data.get(auth.HASH_SESSION_KEY) or ""),
+            data.get(STAMP_KEY),
+        )
+        if login is None:
+            self._forget()
+            self._is_late = _ended_meanwhile(data[auth.SESSION_KEY], data[ID_KEY])
+        elif login.ends:
+            login.session.revoke(login.ends)
+            self._forget()
+        elif login.is_outdated:
+            self._forget()
+            self._is_late = True
+        else:
+            # Known also where Django's rules accept nobody, so that a flush ends it.
+            self._login = login
+            if login.renewed_hash:
+                self.cycle_key()
+                self[auth.HASH_SESSION_KEY] = login.renewed_hash
 
     def _adopt(self) -> None:
-        """Start a row for a valid login from before the app was installed. Its id follows from
-        the session key, so that requests that arrive together make one row, and so that a
-        cookie from before the adoption cannot open the session again once it has ended."""
-        key = salted_hmac(ID_KEY, self.session_key or uuid.uuid4().hex, algorithm="sha256")
-        user = auth.get_user(self.request)
+        """Start a row for a valid login without one: from before the app was installed, or from where a
+        row would come with each request."""
+        request = request_at_hand()
+        if request is None or request.session is not self:
+            self._is_verified = False  # nobody knows who is calling; the next one may
+            return
+        user = auth.get_user(cast("HttpRequest", SimpleNamespace(session=self)))
         if not user.is_authenticated:
             return
-        session = UserSession.objects.adopt(
-            user,
-            uuid.uuid5(uuid.NAMESPACE_OID, key.hexdigest()),
-            request=self.request,
-            expires_at=cookie_end(self),
-        )
+        session = self._adopted_row(user, request)
         if session is None:
             self._forget()
             return
-        self.carry(user, session)
+        self._login = authentication.Login(session, user)
         # Not before the row is sure to stay: a view's transaction may yet roll it back.
-        transaction.on_commit(partial(self._keep_id_of, session), using=session._state.db)
+        transaction.on_commit(partial(self._keep, session), using=session._state.db)
 
-    def _keep_id_of(self, session: UserSession) -> None:
-        if self._row is session:
-            self[ID_KEY] = str(session.pk)
+    def _adopted_row(self, user: Any, request: HttpRequest) -> UserSession | None:
+        # The id follows from the session key, so that requests that arrive together make one row, and so
+        # that a cookie from before the adoption cannot open the session again once it has ended.
+        key = salted_hmac(ID_KEY, self.session_key or uuid.uuid4().hex, algorithm="sha256")
+        session_id, sessions = adopted_id(key.digest()), UserSession.objects
+        try:
+            if session := sessions.verify(user.pk, session_id):
+                return session
+            session = sessions.start(user, request=request, expires_at=cookie_end(self), _id=session_id)
+        except IntegrityError:
+            return sessions.verify(user.pk, session_id)
+        except PermissionDenied:
+            return None
+        return session if session.is_active else None
 
-    def _auth_hash_holds(self, session: UserSession, user: Any) -> bool:
-        hashes = auth_hashes(session, user)
-        current = next(hashes, None)
-        if current is None:
-            return True
-        carried = self._session_cache.get(auth.HASH_SESSION_KEY) or ""
-        if carried and constant_time_compare(carried, current):
-            return True
-        fallbacks = hashes if carried else ()
-        if any(constant_time_compare(carried, fallback) for fallback in fallbacks):
-            self.cycle_key()
-            self[auth.HASH_SESSION_KEY] = current
-            return True
-        return False
+    def _keep(self, session: UserSession) -> None:
+        if self._login and self._login.session is session:
+            self.carry(session, self._login.user)
 
-    def _end(self, session: UserSession, reason: str) -> None:
-        UserSession.objects.for_user(session.user_id).filter(pk=session.pk).revoke(reason)
-        self._forget()
+    def _dumped(self) -> bytes:
+        return self.serializer().dumps(self._session_cache)  # type: ignore[no-any-return]
 
     def _forget(self) -> None:
-        self.carry(None, None)
+        self._login = None
         super().flush()
 
 
@@ -226,3 +317,19 @@ def cookie_end(store: SessionBase) -> datetime | None:
         return None
     age = timedelta(seconds=min(max(store.get_expiry_age(), 1), conf.LIFETIME.total_seconds()))
     return timezone.now() + age
+
+
+def _ended_meanwhile(user_id: Any, session_id: Any) -> bool:
+    since = arrival()
+    if since is None:
+        return False
+    ended = UserSession.objects.primary.revoked().filter(revoked_at__gte=since)
+    try:
+        return ended.filter(user_id=user_id, pk=session_id).exists()
+    except (ValidationError, ValueError, TypeError, OverflowError, DataError):
+        return False
+
+
+def _blank(engine_store: Any) -> VerifiedStore:
+    made = verified(engine_store)
+    return made.__new__(made)

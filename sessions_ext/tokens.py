@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from uuid import uuid4
 
@@ -23,9 +22,10 @@ from django.utils.crypto import constant_time_compare
 from django.utils.encoding import force_bytes
 from django.views.decorators.debug import sensitive_variables
 
-from .authentication import auth_hashes, user_of
+from . import activity, authentication
 from .clients import client_ip
 from .conf import conf
+from .managers import rotate_refresh_token
 from .models import RevokedReason, UserSession
 from .observers import Sighting, observe
 
@@ -88,7 +88,7 @@ def verify(token: str) -> UserSession | None:
     """The active session of an access token, with its user joined; None for whatever else is
     passed. One query: a revoke, a new password or a disabled account bites at once."""
     claims = _decode(token, ACCESS)
-    login = claims and _login(claims, recall=True)
+    login = claims and _login(claims, may_be_cached=True)
     return login[0] if login else None
 
 
@@ -108,9 +108,8 @@ def refresh(token: str, request: HttpRequest | None = None) -> TokenPair | None:
     session, backend_path = login
     if claims["jti"] == str(session.refresh_token_id):
         new_id = uuid4()
-        if session._row.filter(refresh_token_id=session.refresh_token_id).link_refresh_token(new_id):
-            session.refresh_token_id = new_id
-            session.touch(request)
+        if rotate_refresh_token(session, new_id):
+            activity.record(session, request)
             return _mint(session, backend_path)
         # Another request was first, or the session ended meanwhile.
         login = _login(claims)
@@ -119,7 +118,7 @@ def refresh(token: str, request: HttpRequest | None = None) -> TokenPair | None:
         session, backend_path = login
     if claims["jti"] == str(session.previous_refresh_token_id) and _is_within_grace(session):
         return _mint(session, backend_path)
-    if session._row.revoke(RevokedReason.REFRESH_REUSE):
+    if session.revoke(RevokedReason.REFRESH_REUSE):
         logger.warning("session %s of user %s ended: refresh token used twice", session.pk, session.user_id)
         seen = session.last_activity_at, session.last_ip_address
         observe(session, Sighting(request, timezone.now(), client_ip(request), *seen, is_replay=True))
@@ -175,33 +174,27 @@ def _is_within_grace(session: UserSession) -> bool:
     return timezone.now() < session.refreshed_at + conf.REFRESH_GRACE
 
 
-def _login(claims: dict[str, Any], recall: bool = False) -> tuple[UserSession, str] | None:
+def _login(claims: dict[str, Any], *, may_be_cached: bool = False) -> tuple[UserSession, str] | None:
     """The active session that the claims name and the path of the backend of its login, if
     its user may be logged in by them."""
-    session = UserSession.objects.verify(claims["sub"], claims["sid"], recall)
-    if session is None:
-        return None
     backends = {_digest(path): path for path in settings.AUTHENTICATION_BACKENDS}
-    backend, _, auth_hash = claims["auth"].partition(".")
+    backend, auth_hash, stamp = (*claims["auth"].split("."), "", "")[:3]
     if backend not in backends:
         return None
-    user, reason = user_of(session, backends[backend])
-    if user is not None and not _holds(auth_hash, session, user):
-        user, reason = None, RevokedReason.PASSWORD_CHANGE
-    if user is None:
-        if session._recalled_hashes is not None:
-            return _login(claims)  # the cache may be behind, the database is not
-        if reason:
-            session._row.revoke(reason)
+    login = authentication.verify(
+        claims["sub"],
+        claims["sid"],
+        backends[backend],
+        lambda known: constant_time_compare(auth_hash, _digest(known)),
+        int(stamp) if stamp.isdecimal() else None,
+        may_be_cached=may_be_cached,
+    )
+    if login is None or login.user is None:
+        if login and login.ends:
+            login.session.revoke(login.ends)
         return None
-    session._meta.get_field("user").set_cached_value(session, user)
-    return session, backends[backend]
-
-
-def _holds(digest: str, session: UserSession, user: Any) -> bool:
-    hashes = auth_hashes(session, user)
-    known = chain([next(hashes, "")], hashes)
-    return any(constant_time_compare(digest, _digest(each)) for each in known)
+    login.session._meta.get_field("user").set_cached_value(login.session, login.user)
+    return login.session, backends[backend]
 
 
 def _digest(text: str) -> str:
@@ -213,11 +206,12 @@ def _mint(session: UserSession, backend_path: str) -> TokenPair:
     issued = _seconds(now)
     ends = _seconds(session.expires_at)
     expires = min(_seconds(now + conf.ACCESS_TOKEN_LIFETIME), ends)
+    auth_hash = next(authentication.auth_hashes(session.user), "")
     claims = {
         "sub": session._meta.get_field("user").value_to_string(session),
         "sid": str(session.pk),
         "iat": issued,
-        "auth": f"{_digest(backend_path)}.{_digest(next(auth_hashes(session, session.user), ''))}",
+        "auth": f"{_digest(backend_path)}.{_digest(auth_hash)}.{authentication.stamp(session)}",
     }
     access = _encode(claims, type=ACCESS, jti=str(uuid4()), exp=expires)
     refresh = _encode(claims, type=REFRESH, jti=str(session.refresh_token_id), exp=ends)

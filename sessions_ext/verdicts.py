@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from django.core.cache import BaseCache, caches
 from django.db import connections, transaction
@@ -34,12 +34,20 @@ MARGIN = 60  # seconds that a version outlives every verdict that names it
 CHUNK = 1000
 
 
-def recall(model: Any, using: str, user_id: Any, session_id: Any) -> "tuple[UserSession | None, str | None]":
-    """The session, with its user joined, as it was verified within VERDICT_TTL, or None; and
-    the version to keep() a verdict under that is made from the database now."""
+class Verdict(NamedTuple):
+    """A session as it was verified, with its user joined, and the session auth hashes that held for
+    that user then: of the password, which the cache does not have."""
+
+    session: "UserSession"
+    hashes: list[str]
+
+
+def get(model: Any, using: str, user_id: Any, session_id: Any) -> tuple[Verdict | None, str | None]:
+    """What was verified within VERDICT_TTL, or None; and the version to set() a verdict under that is
+    made from the database now. One call of the cache."""
     verdict_key, version_key = _verdict_key(using, user_id, session_id), _version_key(user_id)
 
-    def ask(cache: BaseCache) -> "tuple[UserSession | None, str | None]":
+    def ask(cache: BaseCache) -> tuple[Verdict | None, str | None]:
         found = cache.get_many([verdict_key, version_key])
         version = found.get(version_key)
         if version == CLOSED:
@@ -51,29 +59,27 @@ def recall(model: Any, using: str, user_id: Any, session_id: Any) -> "tuple[User
         verdict = found.get(verdict_key)
         if verdict is None or verdict["version"] != version:
             return None, version
-        return _session(model, using, verdict), version
+        return _read(model, using, verdict), version
 
     return _asking(ask) or (None, None)
 
 
-def keep(session: "UserSession", version: str) -> None:
-    """Recall this session, which the database has just given out, for VERDICT_TTL."""
+def set(session: "UserSession", hashes: list[str], version: str) -> None:  # noqa: A001
+    """Remember this session, which the database has just given out, for VERDICT_TTL."""
     using = session._state.db or ""
     if connections[using].in_atomic_block:
         return  # what was read may be older than the version, or never be committed
-    from .authentication import auth_hashes  # not at import: it needs the models of django.contrib.auth
-
     verdict = {
         "version": version,
         "session": _values(session),
         "user": _values(session.user),
-        "hashes": list(auth_hashes(session, session.user)),
+        "hashes": hashes,
     }
     key = _verdict_key(using, session.user_id, session.pk)
     _asking(lambda cache: cache.set(key, verdict, conf.VERDICT_TTL.total_seconds()))
 
 
-def drop(session: "UserSession") -> None:
+def delete(session: "UserSession") -> None:
     """Ask the database for this session the next time: something about it is new."""
     key = _verdict_key(session._state.db or "", session.user_id, session.pk)
     _asking(lambda cache: cache.delete(key))
@@ -99,7 +105,7 @@ def bring_up_to_date(user: Any, using: str, update_fields: Iterable[str] | None)
             setattr(user, name, value)
 
 
-def forget(user_ids: Iterable[Any], using: str) -> None:
+def invalidate(user_ids: Iterable[Any], using: str) -> None:
     """End the verdicts about these users' sessions. Within a transaction nothing is filled from
     now to its commit; and if the commit is never told of, until the version runs out."""
     keys = [_version_key(user_id) for user_id in user_ids]
@@ -130,19 +136,18 @@ def _asking(ask: Callable[[BaseCache], T]) -> T | None:
     try:
         return ask(caches[conf.CACHE])
     except Exception as error:
-        logger.warning("the cache %r is of no use: %s", conf.CACHE, type(error).__name__)
+        logger.warning("session cache %r failed (%s), using the database", conf.CACHE, type(error).__name__)
         return None
 
 
-def _session(model: Any, using: str, verdict: dict[str, Any]) -> "UserSession":
+def _read(model: Any, using: str, verdict: dict[str, Any]) -> Verdict:
     user_field = model._meta.get_field("user")
     session: UserSession = _instance(model, using, verdict["session"])
     user = _instance(user_field.related_model, using, verdict["user"])
     # It stands where refresh_from_db() forgets it.
     user._prefetched_objects_cache = {RECALLED: deepcopy(verdict["user"])}
     user_field.set_cached_value(session, user)
-    session._recalled_hashes = verdict["hashes"]
-    return session
+    return Verdict(session, verdict["hashes"])
 
 
 def _instance(model: Any, using: str, values: dict[str, Any]) -> Any:

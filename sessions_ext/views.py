@@ -2,7 +2,6 @@
 needs its CSRF token also in a project without the middleware."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -27,12 +26,12 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import TemplateView, View
 
+from . import authentication
 from .conf import conf
 from .forms import PasswordForm
 from .managers import UserSessionQuerySet
 from .models import RevokedReason, UserSession
 from .new_device import session_of_link
-from .store import AUTHENTICATED_KEY
 
 
 class SessionsMixin:
@@ -90,7 +89,8 @@ class TrustView(ActionView):
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         is_trusted = request.POST.get("trust") != "no"
-        if not self.own_sessions.filter(pk=pk).trust(is_trusted):
+        session = self.own_sessions.filter(pk=pk).first()
+        if session is None or not (session.trust() if is_trusted else session.untrust()):
             raise Http404
         return self.done(
             _("You trust this device.") if is_trusted else _("This device is not trusted any more.")
@@ -117,9 +117,10 @@ class ReauthenticatingView(ActionView):
             return redirect(f"{url}{'&' if '?' in url else '?'}{query}")
         form = PasswordForm(request, request.POST if "password" in request.POST else None)
         if form.is_valid():
+            if self.current:
+                authentication.renew(self.current)
             # Also where the password's hash was renewed by the way; and a new session key.
             update_session_auth_hash(request, form.user)
-            request.session[AUTHENTICATED_KEY] = int(timezone.now().timestamp())
             return self.act()
         return render(
             request, self.template_name, {"form": form, "next": self.get_redirect_url(), "view": self}
@@ -130,11 +131,7 @@ class ReauthenticatingView(ActionView):
             return True
         if not self.current:
             return False
-        seconds = self.request.session.get(AUTHENTICATED_KEY)
-        if not seconds and self.current.pk.version == 5:
-            return False  # adopted from before the app was installed: the row is new, the login is not
-        at = datetime.fromtimestamp(seconds, UTC) if seconds else _aware(self.current.created_at)
-        return datetime.now(UTC) < at + conf.REAUTHENTICATE_AFTER
+        return bool(timezone.now() < self.current.authenticated_at + conf.REAUTHENTICATE_AFTER)
 
     def is_sensitive(self) -> bool:
         return True
@@ -154,7 +151,7 @@ class RevokeView(ReauthenticatingView):
         if self.session == self.current:
             logout(self.request)
             return redirect(settings.LOGOUT_REDIRECT_URL or settings.LOGIN_URL)
-        if self.own_sessions.filter(pk=self.session.pk).active().revoke(RevokedReason.USER):
+        if self.session.is_active and self.session.revoke(RevokedReason.USER):
             return self.done(_("That device is signed out."))
         return self.done(_("That session had ended already."))
 
@@ -195,8 +192,8 @@ class NotMeView(TemplateView):
         session, status = session_of_link(token)
         if status != 200:
             return self.answer("invalid", None, status)
-        ended = session and UserSession.objects.for_user(session.user_id).filter(pk=session.pk).active()
-        return self.answer("done" if ended and ended.revoke(RevokedReason.NOT_ME) else "ended", session, 200)
+        is_ended = session and session.is_active and session.revoke(RevokedReason.NOT_ME)
+        return self.answer("done" if is_ended else "ended", session, 200)
 
     def answer(self, state: str, session: UserSession | None, status: int) -> HttpResponse:
         context = self.get_context_data(state=state, session=session, reset_url=_reset_url())
@@ -210,7 +207,3 @@ def _reset_url() -> str:
         except NoReverseMatch:
             continue
     return ""
-
-
-def _aware(at: datetime) -> datetime:
-    return at if timezone.is_aware(at) else timezone.make_aware(at)

@@ -164,7 +164,7 @@ class Sessions(RuleBasedStateMachine):
     def link_refresh_token(self, index: int) -> None:
         row, token = self.pick(index), uuid4()
         is_active = row.is_active(timezone.now())
-        assert self.stored(row).link_refresh_token(token) == is_active
+        assert self.stored(row)._link_refresh_token(token) == is_active
         if is_active:
             row.token, row.previous_token = token, row.token
             assert UserSession.objects.by_refresh_token(token).pk == row.id

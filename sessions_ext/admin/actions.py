@@ -20,7 +20,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from ..db.estimates import count_or_estimate
-from ..managers import UserSessionQuerySet
+from ..managers import UserSessionQuerySet, revoke_rows, trust_rows
 from ..models import RevokedReason, UserSession
 from ..reasons import with_note
 
@@ -78,11 +78,11 @@ class Act(NamedTuple):
 
 
 def _revoke(sessions: UserSessionQuerySet, note: str) -> list[UUID]:
-    return [pk for pk, _ in sessions._revoke(with_note(RevokedReason.ADMIN, note))]
+    return [pk for pk, _ in revoke_rows(sessions, with_note(RevokedReason.ADMIN, note))]
 
 
 def _trust(sessions: UserSessionQuerySet, note: str, is_trusted: bool = True) -> list[UUID]:
-    return [pk for pk, _ in sessions._trust(is_trusted)]
+    return [pk for pk, _ in trust_rows(sessions, is_trusted)]
 
 
 def _distrust(sessions: UserSessionQuerySet, note: str) -> list[UUID]:
@@ -248,7 +248,8 @@ def _in_batches(sessions: UserSessionQuerySet) -> Iterator[UserSessionQuerySet]:
 
 
 def _by_pk(pks: list[UUID]) -> UserSessionQuerySet:
-    return UserSession.objects._primary().filter(pk__in=pks)
+    sessions: UserSessionQuerySet = UserSession.objects.primary.filter(pk__in=pks)
+    return sessions
 
 
 def _with_note(message: str, note: str) -> str:

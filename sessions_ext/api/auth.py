@@ -11,7 +11,7 @@ from django.views.decorators.debug import sensitive_variables
 from ninja.security import APIKeyCookie, HttpBearer
 from ninja.throttling import SimpleRateThrottle
 
-from .. import clients, tokens
+from .. import activity, clients, tokens
 
 
 class BearerAuth(HttpBearer):
@@ -31,11 +31,11 @@ class BearerAuth(HttpBearer):
         if session is None:
             return None
         tokens.carry(request, session)
-        if session.is_touch_due:
+        if activity.is_due(session):
             # After the transaction of a request, so that the row is not locked meanwhile.
 
             def touch() -> None:
-                session.touch(request)
+                activity.record(session, request)
 
             transaction.on_commit(touch, using=session._state.db, robust=True)
         return session.user

@@ -132,7 +132,7 @@ def logout(request: Any) -> Any:
         auth.logout(request)
     else:
         user_logged_out.send(sender=type(request.user), request=request, user=request.user)
-        sessions_of(request.user).filter(pk=request.user_session.pk).revoke(RevokedReason.LOGOUT)
+        request.user_session.revoke(RevokedReason.LOGOUT)
 
 
 @router.get(
@@ -162,9 +162,11 @@ def get_session(request: Any, session_id: UUID) -> Any:
 )
 def trust_session(request: Any, session_id: UUID, body: Trust) -> Any:
     """For an active session: trust ends with it."""
-    active = sessions_of(request.user).active()
-    active.filter(pk=session_id).trust(body.is_trusted)
-    return _one(active, session_id)
+    session = _one(sessions_of(request.user).active(), session_id)
+    is_active = session.trust() if body.is_trusted else session.untrust()
+    if not is_active:
+        raise Problem("not_found")
+    return session
 
 
 @router.delete(

@@ -1,6 +1,7 @@
 """Locks: in which order they are taken, and who gives way."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -75,6 +76,27 @@ def try_briefly(act: Callable[[], T | Callable[[], T]], rows: models.QuerySet[An
         if not gives_way or not is_lock(error):
             raise
         return None
+
+
+@contextmanager
+def seeing_latest(using: str) -> Iterator[bool]:
+    """A transaction in which each statement sees what has been committed before it, at whatever
+    isolation level the connection works. Gives False where that cannot be: within a transaction that
+    is repeatable, which sees what it saw at its beginning."""
+    connection = connections[using]
+    is_outermost = not connection.in_atomic_block
+    with transaction.atomic(using=using):
+        if connection.vendor != "postgresql":
+            yield True
+            return
+        with connection.cursor() as cursor:
+            if is_outermost:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+                level = "read committed"
+            else:
+                cursor.execute("SHOW transaction_isolation")
+                (level,) = cursor.fetchone()
+        yield level == "read committed"
 
 
 def has_own_transactions(connection: BaseDatabaseWrapper) -> bool:

@@ -38,6 +38,7 @@ class Prepared(NamedTuple):
     params: list[Any]
     converters: dict[int, Any]
     shapes: list[Shape]
+    joins: list[Any]
 
     def row(self, using: str, values: dict[str, Any]) -> list[Any] | None:
         """The first row of the result, as Django reads it; or None. Raises what Django raises
@@ -63,16 +64,18 @@ class Prepared(NamedTuple):
 
 
 class Statement:
-    """One statement, in as many variants as `build` is called with other arguments."""
+    """One statement, in as many variants as `build` is called with other arguments. `build` gets a
+    queryset and makes of it the rows that are meant, and the changes to them, if any. A queryset that
+    has conditions already is asked as it is, each time: they may be of this one call."""
 
     def __init__(self, build: Callable[..., tuple[Rows, dict[str, Any]]]) -> None:
         self.build = build
         self.prepared: dict[Hashable, Prepared] = {}
 
-    def get(self, using: str, *variant: Hashable, **values: Any) -> Any:
+    def get(self, rows: Rows, *variant: Hashable, **values: Any) -> Any:
         """The one object that is found, with the object joined to it; or None. Raises what
         Django raises for a value that its field does not take."""
-        prepared = self._prepared(using, variant)
+        using, prepared = rows.db, self._prepared(rows, variant)
         row = prepared.row(using, values)
         if row is None:
             return None
@@ -80,20 +83,25 @@ class Statement:
             shape.model.from_db(using, shape.names, [row[column] for column in shape.columns])
             for shape in prepared.shapes
         )
-        for each in joined:
-            found._meta.get_field("user").set_cached_value(found, each)
+        for each, field in zip(joined, prepared.joins, strict=True):
+            field.set_cached_value(found, each)
         return found
 
-    def update(self, using: str, *variant: Hashable, **values: Any) -> int:
+    def update(self, rows: Rows, *variant: Hashable, **values: Any) -> int:
         """How many rows it changed."""
-        return self._prepared(using, variant).change(using, values)
+        return self._prepared(rows, variant).change(rows.db, values)
 
-    def _prepared(self, using: str, variant: tuple[Hashable, ...]) -> Prepared:
-        key = (using, *variant)
+    def _prepared(self, rows: Rows, variant: tuple[Hashable, ...]) -> Prepared:
+        if rows.query.where:
+            return self._written(rows, variant)
+        key = (rows.db, rows.model, *variant)
         if key not in self.prepared:
-            rows, changes = self.build(using, *variant)
-            self.prepared[key] = update(rows, changes) if changes else select(rows)
+            self.prepared[key] = self._written(rows, variant)
         return self.prepared[key]
+
+    def _written(self, rows: Rows, variant: tuple[Hashable, ...]) -> Prepared:
+        meant, changes = self.build(rows, *variant)
+        return update(meant, changes) if changes else select(meant)
 
 
 def select(rows: Rows) -> Prepared:
@@ -101,7 +109,10 @@ def select(rows: Rows) -> Prepared:
     compiler = rows.query.get_compiler(rows.db)
     sql, params = compiler.as_sql()
     converters = compiler.get_converters([expression for expression, *_ in compiler.select])
-    return Prepared(sql, list(params), converters, list(_shapes(compiler)))
+    joined = (compiler.klass_info or {}).get("related_klass_infos", ())
+    return Prepared(
+        sql, list(params), converters, list(_shapes(compiler)), [each["field"] for each in joined]
+    )
 
 
 def update(rows: Rows, changes: dict[str, Any]) -> Prepared:
@@ -109,14 +120,14 @@ def update(rows: Rows, changes: dict[str, Any]) -> Prepared:
     query: Any = rows.query.chain(UpdateQuery)
     query.add_update_values(changes)
     sql, params = query.get_compiler(rows.db).as_sql()
-    return Prepared(sql, list(params), {}, [])
+    return Prepared(sql, list(params), {}, [], [])
 
 
 def delete(rows: Rows) -> Prepared:
     """rows.delete(), written, where no receiver and no foreign key has to know of it."""
     query: Any = rows.query.chain(DeleteQuery)
     sql, params = query.get_compiler(rows.db).as_sql()
-    return Prepared(sql, list(params), {}, [])
+    return Prepared(sql, list(params), {}, [], [])
 
 
 def _shapes(compiler: Any) -> Iterator[Shape]:

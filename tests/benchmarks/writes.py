@@ -32,7 +32,7 @@ def count(site, number):
         from sessions_ext import verdicts
         from sessions_ext.models import UserSession
 
-        verdicts.forget([site.user.pk], connection.alias)
+        verdicts.invalidate([site.user.pk], connection.alias)
         UserSession.objects.update(last_activity_at=timezone.now() - timedelta(minutes=2))
     queries = 0
 
