@@ -1,0 +1,25 @@
+from django.contrib.auth.views import LoginView
+from django.http import HttpResponse, JsonResponse
+
+
+def verified(request):
+    """What django-otp knows of who is signed in."""
+    device = request.user.otp_device
+    return JsonResponse(
+        {
+            "user": request.user.get_username() or None,
+            "is_verified": request.user.is_verified(),
+            "device": device.name if device else None,
+        }
+    )
+
+
+def html(request):
+    return HttpResponse(f"<html><body>{request.user.get_username()}</body></html>")
+
+
+class PasswordLogin(LoginView):
+    """Says what is wrong with the form instead of showing it."""
+
+    def render_to_response(self, context, **kwargs):
+        return JsonResponse(context["form"].errors)

@@ -1,0 +1,147 @@
+"""A slow request, and what happens meanwhile in the same browser or elsewhere."""
+
+import pytest
+
+from sessions_ext.models import UserSession
+from sessions_ext.testing import UserFactory
+from tests.store import site
+from tests.store.conftest import Browser
+from tests.store.test_in_company import NOBODY, is_of, rows_of
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.store.site")]
+
+COOKIE = "sessionid"
+
+
+@pytest.fixture
+def while_slow(browser, monkeypatch):
+    """GET the slow page, and call `act` while its view is at work."""
+
+    def visit(first, then, act, user=None):
+        monkeypatch.setattr(site.meanwhile, "act", act)
+        path = f"slow/?first={first}&then={then}"
+        return browser.post(path, {"username": user.get_username()}) if user else browser.get(path)
+
+    return visit
+
+
+def logs_out_and_in(browser, user):
+    """The same browser, in another tab."""
+    tab = browser.same_in_sync()
+
+    def act():
+        assert tab.get("logout/").status_code == 200
+        assert tab.post("login/", {"username": user.get_username()}).status_code == 200
+
+    return act
+
+
+def logs_in_again(browser, user):
+    """As a silent single sign-on does, without a logout before it."""
+    tab = browser.same_in_sync()
+
+    def act():
+        assert tab.post("login/", {"username": user.get_username()}).status_code == 200
+
+    return act
+
+
+firsts = pytest.mark.parametrize("first", ["user", "data"])
+then = pytest.mark.parametrize("then", ["nothing", "write", "save", "cycle", "logout"])
+
+
+# The login of a request under way has ended
+
+
+@firsts
+@then
+def test_a_late_answer_leaves_the_cookie_of_the_new_login_alone(
+    browser, user, engine, while_slow, first, then
+):
+    """F26: the browser logged out and in again while the page was slow."""
+    browser.log_in(user)
+    response = while_slow(first, then, logs_out_and_in(browser, user))
+    assert response.status_code == 200
+    assert COOKIE not in response.cookies
+    assert is_of(browser.seen(), user, rows_of(user).active().get())
+
+
+@then
+def test_a_late_answer_leaves_the_cookie_of_another_account_alone(browser, user, engine, while_slow, then):
+    """F26: the browser is somebody else's by now."""
+    browser.log_in(user)
+    other = UserFactory()
+    response = while_slow("user", then, logs_out_and_in(browser, other))
+    assert response.status_code == 200
+    assert COOKIE not in response.cookies
+    assert is_of(browser.seen(), other, rows_of(other).active().get())
+    assert not rows_of(user).active().exists()
+
+
+@firsts
+@then
+def test_an_answer_after_a_revoke_elsewhere_sets_no_cookie(browser, user, engine, while_slow, first, then):
+    browser.log_in(user)
+    response = while_slow(first, then, lambda: rows_of(user).revoke("stolen"))
+    assert response.status_code == 200
+    assert COOKIE not in response.cookies
+    assert browser.seen() == NOBODY
+
+
+def test_a_late_save_does_not_keep_the_data_of_an_ended_login(browser, user, engine, while_slow):
+    browser.log_in(user)
+    key = browser.cookie
+    while_slow("user", "write", lambda: browser.same_in_sync().get("logout/"))
+    for cookie in {key, browser.cookie}:
+        thief = Browser(browser.is_async)
+        thief.client.cookies[COOKIE] = cookie
+        assert thief.seen() == NOBODY
+
+
+@firsts
+def test_a_login_after_a_revoke_in_the_same_request_takes_hold(browser, user, engine, while_slow, first):
+    browser.log_in(user)
+    response = while_slow(first, "login", lambda: rows_of(user).revoke("stolen"), user)
+    assert response.status_code == 200
+    assert is_of(browser.seen(), user, rows_of(user).active().get())
+
+
+# The same user has logged in again
+
+
+@pytest.mark.parametrize("first", ["nothing", "user", "data"])
+@pytest.mark.parametrize("then", ["nothing", "write", "save"])
+def test_a_request_with_the_cookie_before_a_new_login_signs_nobody_out(
+    browser, user, engine, while_slow, first, then
+):
+    session = browser.log_in(user)
+    response = while_slow(first, then, logs_in_again(browser, user))
+    assert response.status_code == 200
+    assert is_of(browser.seen(), user, session)
+    assert UserSession.objects.count() == 1
+
+
+# The password was changed
+
+
+def test_a_cookie_from_before_a_password_change_is_nobodys_and_ends_nobody(browser, another, user, engine):
+    """The person is signed in by a newer cookie; the old one comes late."""
+    session = browser.log_in(user)
+    late = another()
+    late.client.cookies[COOKIE] = browser.cookie
+    assert browser.post("password/", {"password": "another"}).status_code == 200
+    assert late.seen() == NOBODY
+    assert is_of(browser.seen(), user, session)
+
+
+@pytest.mark.parametrize("first", ["user", "data"])
+@pytest.mark.parametrize("then", ["nothing", "write"])
+def test_a_password_change_survives_a_slow_request(browser, user, engine, while_slow, first, then):
+    session = browser.log_in(user)
+    tab = browser.same_in_sync()
+    while_slow(first, then, lambda: tab.post("password/", {"password": "another"}))
+    session.refresh_from_db()
+    assert session.is_active
+    # A signed cookie that is written late holds the hash from before, in Django alone as well.
+    if (engine.name, then) != ("signed_cookies", "write"):
+        assert is_of(browser.seen(), user, session)
