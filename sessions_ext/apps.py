@@ -1,4 +1,5 @@
 from django.apps import AppConfig, apps
+from django.conf import settings
 from django.utils.translation import pgettext_lazy
 
 
@@ -15,3 +16,7 @@ class SessionsExtConfig(AppConfig):
             from . import receivers
 
             receivers.connect()
+        if apps.is_installed("channels") or getattr(settings, "CHANNEL_LAYERS", None):
+            from . import channels
+
+            channels.connect()

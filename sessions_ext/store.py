@@ -2,6 +2,7 @@
 a view, another package, a websocket, a copy of the store. It stands before an engine's own."""
 
 import uuid
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cache, partial
 from types import SimpleNamespace
@@ -179,7 +180,8 @@ class VerifiedStore(SessionBase):
         meanwhile. Django's own save then has nothing left to do."""
         if isinstance(self, signed_cookies.SessionStore):
             self._is_late = not self.is_login_active()
-        else:
+            return
+        with suppress(UpdateError):  # which is Django's to tell, when it saves
             self.save()
             self._saved = self._dumped()
 

@@ -38,7 +38,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ACCESS, REFRESH = "access", "refresh"
-CLAIMS = ["sub", "sid", "jti", "iat", "exp", "type", "auth"]
+CLAIMS = ["sub", "sid", "jti", "iat", "exp", "type", "auth", "stamp"]
 CARRIED = ("user", "auser", "user_session", "auser_session")
 # What PyJWT would decode leniently: the signature has one spelling, and nothing is read that
 # is too long to be ours.
@@ -178,7 +178,7 @@ def _login(claims: dict[str, Any], *, may_be_cached: bool = False) -> tuple[User
     """The active session that the claims name and the path of the backend of its login, if
     its user may be logged in by them."""
     backends = {_digest(path): path for path in settings.AUTHENTICATION_BACKENDS}
-    backend, auth_hash, stamp = (*claims["auth"].split("."), "", "")[:3]
+    backend, _, auth_hash = claims["auth"].partition(".")
     if backend not in backends:
         return None
     login = authentication.verify(
@@ -186,7 +186,7 @@ def _login(claims: dict[str, Any], *, may_be_cached: bool = False) -> tuple[User
         claims["sid"],
         backends[backend],
         lambda known: constant_time_compare(auth_hash, _digest(known)),
-        int(stamp) if stamp.isdecimal() else None,
+        claims["stamp"],
         may_be_cached=may_be_cached,
     )
     if login is None or login.user is None:
@@ -211,7 +211,8 @@ def _mint(session: UserSession, backend_path: str) -> TokenPair:
         "sub": session._meta.get_field("user").value_to_string(session),
         "sid": str(session.pk),
         "iat": issued,
-        "auth": f"{_digest(backend_path)}.{_digest(auth_hash)}.{authentication.stamp(session)}",
+        "auth": f"{_digest(backend_path)}.{_digest(auth_hash)}",
+        "stamp": authentication.stamp(session),
     }
     access = _encode(claims, type=ACCESS, jti=str(uuid4()), exp=expires)
     refresh = _encode(claims, type=REFRESH, jti=str(session.refresh_token_id), exp=ends)
@@ -252,7 +253,7 @@ def _are_of_their_kinds(claims: dict[str, Any]) -> bool:
     return (
         all(isinstance(text, str) for text in texts)
         and claims["auth"].isascii()
-        and all(type(claims[name]) is int for name in ("iat", "exp"))
+        and all(type(claims[name]) is int for name in ("iat", "exp", "stamp"))
     )
 
 

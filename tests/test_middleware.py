@@ -237,7 +237,7 @@ def test_a_touch_that_fails_does_not_fail_the_request(client, aget, user, later,
         raise OperationalError("the disk is full")
 
     log_in(client, user)
-    monkeypatch.setattr("sessions_ext.hot.touch", fail)
+    monkeypatch.setattr("sessions_ext.activity._write", fail)
     later(60)
     assert client.get("/who/").content.decode() == user.get_username()
     assert aget("/awho/").content.decode() == user.get_username()

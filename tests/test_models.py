@@ -9,6 +9,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.utils import timezone
 
+from sessions_ext import activity
 from sessions_ext.models import EndedBy, RevokedReason, UserSession
 from sessions_ext.signals import session_flagged, session_revoked
 from sessions_ext.testing import UserFactory, UserSessionFactory
@@ -117,11 +118,11 @@ def test_a_deleted_row_is_not_there_to_be_changed(session):
 def test_a_row_is_touched_once_per_interval(session, rf, later, django_assert_num_queries):
     request = rf.get("/", REMOTE_ADDR="203.0.113.4")
     with django_assert_num_queries(0):
-        assert session.touch(request) is False
+        assert activity.record(session, request) is False
     later(60)
     with django_assert_num_queries(1):
-        assert session.touch(request) is True
-        assert session.touch(request) is False
+        assert activity.record(session, request) is True
+        assert activity.record(session, request) is False
     assert session.last_activity_at == timezone.now()
     session.refresh_from_db()
     assert session.last_activity_at == timezone.now()
@@ -130,7 +131,7 @@ def test_a_row_is_touched_once_per_interval(session, rf, later, django_assert_nu
 
 def test_a_touch_without_a_request_keeps_the_address(session, later):
     later(60)
-    assert session.touch(None) is True
+    assert activity.record(session, None) is True
     session.refresh_from_db()
     assert session.last_ip_address == "192.0.2.1"
 
@@ -139,7 +140,7 @@ def test_a_row_that_ended_meanwhile_is_not_touched(session, rf, later):
     UserSession.objects.all().revoke("x")
     before = session.last_activity_at
     later(60)
-    assert session.touch(rf.get("/")) is False
+    assert activity.record(session, rf.get("/")) is False
     session.refresh_from_db()
     assert session.last_activity_at == before
 
@@ -147,7 +148,7 @@ def test_a_row_that_ended_meanwhile_is_not_touched(session, rf, later):
 def test_a_touch_may_move_the_end_whenever_it_comes(session, later, django_assert_num_queries):
     end = session.created_at + timedelta(hours=1)
     with django_assert_num_queries(1):
-        assert session.touch(None, expires_at=end) is True
+        assert activity.record(session, None, expires_at=end) is True
     assert session.expires_at == end
     session.refresh_from_db()
     assert session.expires_at == end
@@ -156,7 +157,7 @@ def test_a_touch_may_move_the_end_whenever_it_comes(session, later, django_asser
 def test_the_end_of_an_ended_session_stays(session, later):
     UserSession.objects.all().revoke("x")
     before = session.expires_at
-    assert session.touch(None, expires_at=before - timedelta(days=1)) is False
+    assert activity.record(session, None, expires_at=before - timedelta(days=1)) is False
     assert session.expires_at == before
     session.refresh_from_db()
     assert session.expires_at == before

@@ -64,24 +64,12 @@ CASES = [
     (UserSessionQuerySet, "delete", lambda user: []),
     (UserSession, "delete", lambda user: []),
     (UserSessionQuerySet, "trust", lambda user: []),
-    (UserSessionQuerySet, "trust", lambda user: [False]),
-    (UserSessionQuerySet, "link_refresh_token", lambda user: [TOKEN_2]),
-    (UserSessionQuerySet, "link_refresh_token", lambda user: [None]),
+    (UserSessionQuerySet, "untrust", lambda user: []),
     (UserSessionManager, "by_refresh_token", lambda user: [TOKEN]),
     (UserSessionManager, "by_refresh_token", lambda user: ["none"]),
-    (UserSessionManager, "start", lambda user: {"user": user, "request": request(), "id": NEW}),
-    (UserSessionManager, "start", lambda user: {"user": user, "refresh_token_id": TOKEN, "id": NEW}),
-    (UserSessionManager, "start", lambda user: {"user": user, "expires_at": NOW + HOUR, "id": ROW}),
-    (
-        UserSessionManager,
-        "adopt",
-        lambda user: {"user": user, "id": NEW, "request": request(), "expires_at": NOW + HOUR},
-    ),
-    (
-        UserSessionManager,
-        "adopt",
-        lambda user: {"user": user, "id": ROW, "request": request(), "expires_at": None},
-    ),
+    (UserSessionManager, "start", lambda user: {"user": user, "request": request(), "_id": NEW}),
+    (UserSessionManager, "start", lambda user: {"user": user, "refresh_token_id": TOKEN, "_id": NEW}),
+    (UserSessionManager, "start", lambda user: {"user": user, "expires_at": NOW + HOUR, "_id": ROW}),
     (UserSessionManager, "verify", lambda user: [user.pk, ROW]),
     (UserSessionManager, "verify", lambda user: [user.pk, UNKNOWN]),
     (UserSessionManager, "verify", lambda user: ["nobody", "nothing"]),
@@ -91,8 +79,10 @@ CASES = [
     (UserSessionManager, "cleanup", lambda user: {"batch_size": 0}),
     (UserSessionManager, "preview_cleanup", lambda user: []),
     (UserSessionManager, "preview_cleanup", lambda user: {"before": NOW + HOUR}),
-    (UserSession, "touch", lambda user: [request()]),
-    (UserSession, "touch", lambda user: [None]),
+    (UserSession, "revoke", lambda user: ["stolen"]),
+    (UserSession, "revoke", lambda user: [""]),
+    (UserSession, "trust", lambda user: []),
+    (UserSession, "untrust", lambda user: []),
     (UserSession, "record_provider_access", lambda user: ["github"]),
     (UserSession, "record_provider_access", lambda user: [""]),
     (UserSession, "flag_suspicious", lambda user: ["odd"]),
@@ -129,7 +119,7 @@ def test_what_chains_runs_no_query_and_is_on_the_manager(name, user, django_asse
         assert isinstance(getattr(UserSession.objects, name)(*args), models.QuerySet)
 
 
-@pytest.mark.parametrize("call", ["cleanup", "all.revoke", "all.touch", "first.touch", "all.delete"])
+@pytest.mark.parametrize("call", ["cleanup", "all.revoke", "all.touch", "first.revoke", "all.delete"])
 @pytest.mark.django_db
 def test_a_template_changes_no_row(user, call):
     UserSessionFactory(user=user, expired=True)

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from sessions_ext import admin_actions
+from sessions_ext.admin import actions as admin_actions
 from sessions_ext.models import UserSession
 from sessions_ext.signals import session_revoked
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in

@@ -3,7 +3,7 @@
 import pytest
 from django.contrib.admin.models import LogEntry
 
-from sessions_ext import admin_actions
+from sessions_ext.admin import actions as admin_actions
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserSessionFactory
 from tests.admin.pages import END_ALL, LIST, logged, revoked, staff

@@ -9,8 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sessions_ext import admin_list
 from sessions_ext.admin import UserSessionAdmin
+from sessions_ext.admin import changelist as admin_list
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory
 from tests.admin.pages import LIST, listed, page_of, users_have_pages

@@ -98,7 +98,7 @@ def test_activity_that_cannot_be_recorded_fails_no_call(user, app, later, monkey
         raise OperationalError("the disk is full")
 
     monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", atomic)
-    monkeypatch.setattr("sessions_ext.hot.touch", fail)
+    monkeypatch.setattr("sessions_ext.activity._write", fail)
     later(60)
     assert app.get("/sessions/current").status_code == 200
     assert app.get("/bearer").status_code == 200

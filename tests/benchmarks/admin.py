@@ -44,14 +44,15 @@ PAGES = {
 }
 LOAD = """
 INSERT INTO sessions_ext_usersession (id, user_id, device_info, user_agent, ip_address, location,
-    created_at, last_activity_at, expires_at, is_revoked, revoked_at, revoked_reason, is_trusted,
-    last_ip_address, suspicious_activity_count, last_provider_accessed, providers_accessed)
+    created_at, last_activity_at, authenticated_at, expires_at, is_revoked, revoked_at, revoked_reason,
+    is_trusted, last_ip_address, suspicious_activity_count, last_provider_accessed, providers_accessed)
 SELECT
     (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
         || '7000' || '8' || lpad(to_hex(n), 15, '0'))::uuid,
     users[1 + n %% array_length(users, 1)], 'Firefox on Linux ' || n %% 40,
     'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0',
-    ('192.0.2.' || n %% 250)::inet, 'Berlin, DE', at, at + interval '1 hour', at + interval '30 days',
+    ('192.0.2.' || n %% 250)::inet, 'Berlin, DE', at, at + interval '1 hour', at,
+    at + interval '30 days',
     n %% 3 = 0, CASE WHEN n %% 3 = 0 THEN at + interval '2 hours' END,
     CASE WHEN n %% 3 = 0 THEN (ARRAY['logout', 'user', 'limit', 'admin'])[1 + n / 3 %% 4] ELSE '' END,
     n %% 10 = 0, ('192.0.2.' || n %% 250)::inet, CASE WHEN n %% 1000 = 0 THEN 1 ELSE 0 END, '', '[]'

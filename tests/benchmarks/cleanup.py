@@ -36,8 +36,8 @@ SIZES = [100_000, 1_000_000]
 BATCH = 250_000  # rows an INSERT, so that filling ten millions needs little memory
 FILL = """
 INSERT INTO sessions_ext_usersession (
-    id, user_id, device_info, user_agent, ip_address, location, created_at, last_activity_at, expires_at,
-    is_revoked, revoked_at, revoked_reason, is_trusted, last_ip_address, suspicious_activity_count,
+    id, user_id, device_info, user_agent, ip_address, location, created_at, last_activity_at,
+    authenticated_at, expires_at, is_revoked, revoked_at, revoked_reason, is_trusted, last_ip_address, suspicious_activity_count,
     last_provider_accessed, providers_accessed
 )
 SELECT
@@ -45,6 +45,7 @@ SELECT
     )::uuid,
     %(user)s, 'Firefox on Linux', 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0',
     '192.0.2.1', '', ended - interval '30 days', ended - interval '1 day',
+    ended - interval '30 days',
     CASE WHEN how = 'live' THEN now() + interval '1 day' + n * interval '1 ms' ELSE ended END,
     how = 'revoked', CASE WHEN how = 'revoked' THEN ended END,
     CASE WHEN how = 'revoked' THEN 'user' ELSE '' END,

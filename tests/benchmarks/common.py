@@ -101,12 +101,12 @@ def fill(rows, using="default"):
         cursor.execute(
             f"""
             INSERT INTO {table} (id, user_id, device_info, user_agent, ip_address, location,
-                created_at, last_activity_at, expires_at, is_revoked, revoked_at, revoked_reason,
+                created_at, last_activity_at, authenticated_at, expires_at, is_revoked, revoked_at, revoked_reason,
                 is_trusted, refresh_token_id, last_ip_address, suspicious_activity_count,
                 last_provider_accessed, providers_accessed)
             SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
                     || '7000' || 'a' || substr(md5(n::text), 1, 15))::uuid,
-                   1 + n %% %s, 'Firefox on Linux', %s, %s, '', at, now() - interval '2 minutes',
+                   1 + n %% %s, 'Firefox on Linux', %s, %s, '', at, now() - interval '2 minutes', at,
                    now() + interval '20 days', is_over, CASE WHEN is_over THEN now() END,
                    CASE WHEN is_over THEN 'logout' ELSE '' END, false, gen_random_uuid(), %s, 0, '', '[]'
             FROM (SELECT n, n <= %s / 2 AS is_over,

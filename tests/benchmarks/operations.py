@@ -69,7 +69,9 @@ class Ours:
         return self.sessions.verify(user_id, session_id)
 
     def touch(self, session):
-        return session.touch(self.request)
+        from sessions_ext import activity
+
+        return activity.record(session, self.request)
 
     def save(self, user_id, session_id):
         from django.utils import timezone

@@ -53,6 +53,7 @@ class UserSession(Base):
     location: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(default=now)
     last_activity_at: Mapped[datetime] = mapped_column(default=now)
+    authenticated_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime]
     is_revoked: Mapped[bool] = mapped_column(default=False)
     revoked_at: Mapped[datetime | None]

@@ -32,11 +32,11 @@ async def awho(request):
 
 def bearer(request):
     """What a view of one's own does with a token; ninja's BearerAuth does the same."""
-    from sessions_ext import tokens
+    from sessions_ext import activity, tokens
 
     session = tokens.verify(request.headers["Authorization"].removeprefix("Bearer "))
     tokens.carry(request, session)
-    session.touch(request)
+    activity.record(session, request)
     return who(request)
 
 

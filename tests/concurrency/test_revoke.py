@@ -8,6 +8,7 @@ import pytest
 from django.contrib import auth
 from django.utils import timezone
 
+from sessions_ext import activity
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory
 from tests.concurrency.sessions import active, limited, make_sessions
@@ -152,7 +153,7 @@ def test_a_touch_never_revives_a_revoked_session(user, settings):
         for _ in range(1000):
             was_revoked = revoked.is_set()
             touched = UserSession.objects.filter(pk=sessions[-1].pk).touch()
-            touched += UserSession.objects.get(pk=sessions[-1].pk).touch(None, expires_at=timezone.now())
+            touched += activity.record(UserSession.objects.get(pk=sessions[-1].pk), None, expires_at=timezone.now())
             if was_revoked:
                 touched_after.append(touched)
                 return
@@ -177,7 +178,7 @@ def test_a_touch_never_revives_a_deleted_session(user, settings):
 
     def touch():
         for _ in range(5):
-            sessions[0].touch(None)
+            activity.record(sessions[0], None)
             UserSession.objects.filter(pk=sessions[0].pk).touch()
 
     in_step(

@@ -9,7 +9,7 @@ from django.db import OperationalError, connection, router, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sessions_ext import hot, managers
+from sessions_ext import activity, managers
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory
 
@@ -44,7 +44,7 @@ def test_verify_sends_what_the_orm_would(user, settings, later, idle):
 def test_the_sql_is_written_once(user, monkeypatch):
     session = UserSessionFactory(user=user)
     UserSession.objects.verify(user.pk, session.pk)
-    monkeypatch.setattr(hot.VERIFY, "build", None)
+    monkeypatch.setattr(managers.VERIFY, "build", None)
     assert UserSession.objects.verify(str(user.pk), str(session.pk)) == session
     assert UserSession.objects.verify(user.pk, UserSessionFactory().pk) is None
 
@@ -113,14 +113,14 @@ def test_touching_one_row_does_what_touching_rows_does(user, settings, later, rf
     bystander = UserSessionFactory(user=user)
     later(60)
     rows = UserSession.objects.filter(pk=other.pk)
-    assert one.touch(rf.get("/", REMOTE_ADDR=address or "unix:"))
+    assert activity.record(one, rf.get("/", REMOTE_ADDR=address or "unix:"))
     assert rows.touch(address) == 1
     before = UserSession.objects.get(pk=bystander.pk)
     assert before.last_activity_at == bystander.last_activity_at
     for row in (one, other):
         row.refresh_from_db()
     assert (one.last_activity_at, one.last_ip_address) == (other.last_activity_at, other.last_ip_address)
-    assert not UserSession.objects.get(pk=one.pk).touch(rf.get("/"))
+    assert not activity.record(UserSession.objects.get(pk=one.pk), rf.get("/"))
 
 
 @pytest.mark.parametrize("ended", [{"revoked": True}, {"expired": True}])
@@ -128,7 +128,7 @@ def test_touching_an_ended_row_changes_nothing(user, later, rf, ended):
     later(0)
     session = UserSessionFactory(user=user, **ended)
     later(60)
-    assert not session.touch(rf.get("/"))
+    assert not activity.record(session, rf.get("/"))
     assert UserSession.objects.get().last_activity_at == session.last_activity_at
 
 
@@ -137,7 +137,7 @@ def test_a_user_of_another_session_touches_nothing(user, later, rf):
     session = UserSessionFactory(user=user)
     session.user = UserFactory()
     later(60)
-    assert not session.touch(rf.get("/"))
+    assert not activity.record(session, rf.get("/"))
 
 
 def test_a_touch_that_fails_spoils_its_transaction(user, later, rf):
@@ -151,13 +151,13 @@ def test_a_touch_that_fails_spoils_its_transaction(user, later, rf):
 
     with transaction.atomic():
         with connection.execute_wrapper(fail), suppress(OperationalError):
-            session.touch(rf.get("/"))
+            activity.record(session, rf.get("/"))
         assert connection.needs_rollback
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="psycopg is PostgreSQL's")
-def test_psycopg_prepares_them_where_the_connection_lets_it(monkeypatch):
+def test_psycopg_prepares_them_where_the_connection_lets_it(monkeypatch, rf):
     session = UserSessionFactory()
     long_ago = timezone.now() - timedelta(hours=1)
     options = connection.settings_dict["OPTIONS"] | {"server_side_binding": True, "prepare_threshold": 2}
@@ -168,8 +168,9 @@ def test_psycopg_prepares_them_where_the_connection_lets_it(monkeypatch):
             user_id = session.user_id if number % 2 else -1
             assert UserSession.objects.verify(user_id, session.pk) == (session if number % 2 else None)
             UserSession.objects.filter(pk=session.pk).update(last_activity_at=long_ago)
-            assert hot.touch("default", session, "192.0.2.7")
-            assert not hot.touch("default", session, "192.0.2.7")
+            session.last_activity_at = long_ago
+            assert activity.record(session, rf.get("/"))
+            assert not activity.record(session, rf.get("/"))
         with connection.cursor() as cursor:
             cursor.execute("SELECT statement FROM pg_prepared_statements")
             prepared = [statement for (statement,) in cursor.fetchall()]

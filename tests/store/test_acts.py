@@ -5,9 +5,9 @@ from django.contrib.sessions.backends.cached_db import SessionStore as CachedSto
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.models import Session
 from django.utils import timezone
-from sessions_ext.hot import LoadsByStatement
 
 from sessions_ext.models import RevokedReason, UserSession
+from sessions_ext.payloads import LoadsByStatement
 from sessions_ext.store import verified
 from sessions_ext.testing import log_in
 from tests.store.data import payload_exists
@@ -79,21 +79,21 @@ class StoreOfAnotherModel(DatabaseStore):
     ("store", "is_djangos"),
     [(DatabaseStore, True), (CachedStore, True), (StoreOfItsOwn, False), (StoreOfAnotherModel, False)],
 )
-def test_only_a_load_that_is_djangos_own_is_made_faster(store, is_djangos, rf):
-    assert isinstance(verified(store("some key"), rf.get("/")), LoadsByStatement) is is_djangos
+def test_only_a_load_that_is_djangos_own_is_made_faster(store, is_djangos):
+    assert isinstance(verified(store)("some key"), LoadsByStatement) is is_djangos
 
 
-def test_an_engine_of_the_projects_own_is_asked(rf, client, user):
+def test_an_engine_of_the_projects_own_is_asked(client, user):
     log_in(client, user)
-    store = verified(StoreOfItsOwn(client.session.session_key), rf.get("/"))
+    store = verified(StoreOfItsOwn)(client.session.session_key)
     assert store.load() == {}
 
 
-def test_a_session_that_expired_or_never_was_is_not_loaded(rf, client, user):
+def test_a_session_that_expired_or_never_was_is_not_loaded(client, user):
     log_in(client, user)
     key = client.session.session_key
     Session.objects.update(expire_date=timezone.now())
     for each in (key, "never" * 6):
-        store = verified(DatabaseStore(each), rf.get("/"))
+        store = verified(DatabaseStore)(each)
         assert store.load() == {}
         assert store.session_key is None

@@ -8,7 +8,7 @@ from django.test import RequestFactory
 from sessions_ext import tokens
 from sessions_ext.models import UserSession
 
-CLAIMS = {"sub", "sid", "jti", "iat", "exp", "type", "auth"}
+CLAIMS = {"sub", "sid", "jti", "iat", "exp", "type", "auth", "stamp"}
 
 
 def a_request(**meta):

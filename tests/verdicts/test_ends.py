@@ -66,12 +66,10 @@ def test_the_sessions_of_others_stay_recalled(user, django_assert_num_queries):
         assert verify(theirs)
 
 
-def test_a_manager_of_the_projects_own_recalls_nothing(user):
+def test_the_sessions_of_one_user_hold_nobody_elses(user):
     session = UserSessionFactory(user=user)
-    assert verify(session)
-    theirs = UserFactory().user_sessions
-    for recall in (False, True):
-        assert theirs.verify(user.pk, session.pk, recall) is None
+    assert user.user_sessions.verify(user.pk, session.pk) == session
+    assert UserFactory().user_sessions.verify(user.pk, session.pk) is None
 
 
 def test_a_bulk_revoke_ends_the_verdicts_of_all(monkeypatch):

@@ -25,11 +25,11 @@ def paused(monkeypatch):
         reached, go_on = threading.Event(), threading.Event()
         keep, results = verdicts.set, []
 
-        def wait_and_keep(session, version):
-            monkeypatch.setattr(verdicts, "keep", keep)
+        def wait_and_keep(session, hashes, version):
+            monkeypatch.setattr(verdicts, "set", keep)
             reached.set()
             assert go_on.wait(20)
-            keep(session, version)
+            keep(session, hashes, version)
 
         def work():
             try:
@@ -37,7 +37,7 @@ def paused(monkeypatch):
             finally:
                 connection.close()
 
-        monkeypatch.setattr(verdicts, "keep", wait_and_keep)
+        monkeypatch.setattr(verdicts, "set", wait_and_keep)
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
         assert reached.wait(20)

@@ -8,10 +8,10 @@ from django.contrib.auth.backends import ModelBackend
 from django.test import RequestFactory
 from django.utils import timezone
 
-from sessions_ext import tokens
+from sessions_ext import activity, tokens
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserSessionFactory, log_in
-from tests.verdicts.asking import BACKEND, sign_in, verify
+from tests.verdicts.asking import BACKEND, sign_in, verify, verify_ids
 from tests.verdicts.ends import by_one
 
 # In a transaction nothing is filled.
@@ -158,9 +158,9 @@ def test_an_id_of_another_spelling_is_never_recalled(user, user_id, session_id):
     values = {"user": user.pk, "session": session.pk, "hex": session.pk.hex}
     user_id, session_id = user_id.format(**values), session_id.format(**values)
     for _ in range(2):
-        UserSession.objects.verify(user_id, session_id, recall=True)
+        verify_ids(user_id, session_id)
     by_one(session)
-    assert UserSession.objects.verify(user_id, session_id, recall=True) is None
+    assert verify_ids(user_id, session_id) is None
 
 
 def test_a_backend_of_the_projects_own_still_says_who_exists(client, user, settings):
@@ -175,5 +175,5 @@ def test_a_backend_of_the_projects_own_still_says_who_exists(client, user, setti
 def test_an_end_that_is_moved_is_seen_at_once(user):
     session = UserSessionFactory(user=user)
     assert verify(session)
-    UserSession.objects.filter(pk=session.pk).touch(expires_at=timezone.now() - timedelta(seconds=1))
+    activity.record(session, None, expires_at=timezone.now() - timedelta(seconds=1))
     assert verify(session) is None

@@ -4,12 +4,11 @@ import os
 import pickle
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth import get_user_model
 from django.core.cache.backends.locmem import LocMemCache
 
 from sessions_ext import tokens, verdicts
-from sessions_ext.models import UserSession
 from sessions_ext.testing import UserSessionFactory, log_in
 from tests.users.models import Person
 from tests.verdicts.asking import sign_in, verify
@@ -189,7 +188,7 @@ def test_async_code_reads_the_password_before_it_uses_it(user):
 
     async def check():
         for _ in range(2):
-            found = await UserSession.objects.averify(str(user.pk), str(session.pk), recall=True)
+            found = await sync_to_async(verify)(session)
         await found.user.arefresh_from_db(fields=["password"])
         return await found.user.acheck_password("password")
 

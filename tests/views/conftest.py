@@ -1,6 +1,8 @@
+from datetime import timedelta
+
 import pytest
 
-from sessions_ext.store import AUTHENTICATED_KEY
+from sessions_ext.models import UserSession
 from sessions_ext.testing import UserSessionFactory, log_in
 
 
@@ -18,7 +20,10 @@ def there(user):
 @pytest.fixture
 def stale(client, here):
     """The same, but it is a while ago."""
-    data = client.session
-    data[AUTHENTICATED_KEY] -= 16 * 60
-    data.save()
+    long_ago(here)
     return here
+
+
+def long_ago(session):
+    at = session.authenticated_at - timedelta(minutes=16)
+    UserSession.objects.filter(pk=session.pk).update(authenticated_at=at)

@@ -9,8 +9,9 @@ from django.test import Client, override_settings
 from django.utils import timezone
 
 from sessions_ext.models import UserSession
-from sessions_ext.store import AUTHENTICATED_KEY, ID_KEY
+from sessions_ext.store import ID_KEY
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
+from tests.views.conftest import long_ago
 from tests.views.pages import LIST, OTHERS, reason_of, sign_out, text
 
 pytestmark = pytest.mark.django_db
@@ -79,9 +80,7 @@ def test_a_password_whose_hash_is_renewed_keeps_this_browser_signed_in(client, u
     get_user_model().objects.filter(pk=user.pk).update(password=make_password("password", hasher="older"))
     user.refresh_from_db()
     here = log_in(client, user)
-    data = client.session
-    data[AUTHENTICATED_KEY] = 1
-    data.save()
+    long_ago(here)
     client.post(sign_out(there), {"password": "password"})
     user.refresh_from_db()
     assert not user.password.startswith("older")
@@ -89,13 +88,10 @@ def test_a_password_whose_hash_is_renewed_keeps_this_browser_signed_in(client, u
     assert reason_of(there)
 
 
-def test_without_a_time_in_the_data_the_sign_in_counts(client, user, there):
+def test_what_counts_is_when_the_row_says(client, user, there):
     here = log_in(client, user)
     for age, expected in ((timedelta(minutes=16), ""), (timedelta(minutes=14), "user")):
-        data = client.session
-        data.pop(AUTHENTICATED_KEY, None)
-        data.save()
-        UserSession.objects.filter(pk=here.pk).update(created_at=timezone.now() - age)
+        UserSession.objects.filter(pk=here.pk).update(authenticated_at=timezone.now() - age)
         client.post(sign_out(there))
         assert reason_of(there) == expected
 
@@ -103,7 +99,7 @@ def test_without_a_time_in_the_data_the_sign_in_counts(client, user, there):
 def test_a_session_from_before_the_installation_is_not_authenticated_just_now(client, here, there):
     """Its row is new, but nobody knows when its person gave the password."""
     data = client.session
-    del data[ID_KEY], data[AUTHENTICATED_KEY]
+    del data[ID_KEY]
     data.save()
     UserSession.objects.filter(pk=here.pk).delete()
     assert "Confirm that it is you" in text(client.post(sign_out(there)))
@@ -135,9 +131,7 @@ def without_password(user, stale):
 
 def signed_in_by_another_site(client, user):
     session = log_in(client, user)
-    data = client.session
-    data[AUTHENTICATED_KEY] = 1
-    data.save()
+    long_ago(session)
     return session
 
 
@@ -172,9 +166,6 @@ def test_a_login_without_a_row_is_asked_and_ends_them_all(user, there, settings)
 def test_without_time_zones_it_is_the_same(client, user, settings, there):
     with override_settings(USE_TZ=False):
         here = log_in(client, user)
-        data = client.session
-        del data[AUTHENTICATED_KEY]
-        data.save()
         other = UserSession.objects.start(user)
         client.post(sign_out(other))
         other.refresh_from_db()

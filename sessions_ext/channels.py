@@ -1,0 +1,217 @@
+"""Websockets of Django Channels: the scope's session is verified at connect, and a socket is closed when
+its session ends. Needs the extra `channels`."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from channels.db import database_sync_to_async
+from channels.layers import get_channel_layer
+from channels.sessions import CookieMiddleware, SessionMiddleware
+from django.contrib import auth
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
+from django.utils.crypto import constant_time_compare
+from django.utils.functional import SimpleLazyObject, empty
+
+from . import authentication
+from .conf import conf
+from .requests import at_hand
+from .signals import session_revoked
+from .store import ID_KEY, STAMP_KEY, verified_store
+
+__all__ = ["SESSION_ENDED", "SessionConsumerMixin", "SessionMiddlewareStack", "UserSessionMiddleware"]
+
+SESSION_ENDED = 4001  # the code that a socket is closed with
+EVERYBODY = "sessions_ext"
+TOLD_ONE_BY_ONE = 100  # users; of more, everybody is told
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+logger = logging.getLogger("sessions_ext")
+
+
+def SessionMiddlewareStack(inner: Any) -> Any:  # noqa: N802
+    """In the place of Channels' AuthMiddlewareStack: cookies, session, and who is logged in by it."""
+    return CookieMiddleware(SessionMiddleware(UserSessionMiddleware(inner)))
+
+
+class UserSessionMiddleware:
+    """Verifies the scope's session at connect, whatever the SESSION_ENGINE. Sets scope["user"] and
+    scope["user_session"], which is the row, or falsy where nobody is logged in. Logins and logouts by
+    channels.auth start and end rows. Stands within Channels' SessionMiddleware."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> Any:
+        scope = dict(scope)
+        request = ScopeRequest(scope)
+        with at_hand(request):
+            store = verified_store(request)
+            user = await database_sync_to_async(lambda: store.user)()
+            scope["user"], scope["user_session"] = user or AnonymousUser(), request.lazy_session
+            return await self.inner(scope, receive, send)
+
+
+class ScopeRequest(HttpRequest):
+    """What the rest of the app has to know of a connection: its session, and who is calling."""
+
+    def __init__(self, scope: Any) -> None:
+        super().__init__()
+        session = scope["session"]
+        self.session = getattr(session, "_wrapped", session)
+        self.META = {f"HTTP_{name}": value for name, value in _headers(scope)}
+        self.META["REMOTE_ADDR"] = (scope.get("client") or [""])[0]
+        self.lazy_session = SimpleLazyObject(lambda: verified_store(self).user_session)
+
+    @property
+    def user_session(self) -> Any:
+        return self.lazy_session
+
+    @user_session.setter
+    def user_session(self, value: Any) -> None:
+        # The scope was copied since: the object in it resolves anew.
+        self.lazy_session._wrapped = empty
+
+
+class SessionConsumerMixin:
+    """For a consumer of any kind, before its base: closes the websocket with SESSION_ENDED when its
+    session ends. At once by the channel layer, if there is one; and where a message is lost or time
+    ends the session, at a check each SOCKET_RECHECK seconds."""
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> Any:
+        guard = _Guard(scope, receive, send)
+        watching = asyncio.ensure_future(guard.watch())
+        try:
+            return await super().__call__(scope, guard.receive, guard.send)  # type: ignore[misc]
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+
+
+class _Guard:
+    """Stands between a consumer and its socket, and closes that when the session ends."""
+
+    def __init__(self, scope: Any, receive: Receive, send: Send) -> None:
+        self.scope, self._receive, self._send = scope, receive, send
+        self.ended = asyncio.Event()
+        self.receiving: asyncio.Future[Message] | None = None
+
+    async def receive(self) -> Message:
+        self.receiving = self.receiving or asyncio.ensure_future(self._receive())
+        ending = asyncio.ensure_future(self.ended.wait())
+        try:
+            await asyncio.wait({self.receiving, ending}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self.receiving.cancel()
+            raise
+        finally:
+            ending.cancel()
+        if self.ended.is_set():
+            self.receiving.cancel()
+            return {"type": "websocket.disconnect", "code": SESSION_ENDED}
+        message, self.receiving = self.receiving.result(), None
+        return message
+
+    async def send(self, message: Message) -> None:
+        if not self.ended.is_set():
+            await self._send(message)
+
+    async def watch(self) -> None:
+        ear = _Ear()
+        while await self._is_active(ear):
+            await ear.listen(conf.SOCKET_RECHECK.total_seconds())
+        self.ended.set()
+        await self._send({"type": "websocket.close", "code": SESSION_ENDED})
+
+    async def _is_active(self, ear: "_Ear") -> bool:
+        # Nobody's at first, perhaps, and somebody's after a login over the scope.
+        store = getattr(self.scope["session"], "_wrapped", self.scope["session"])
+        if store.login is None:
+            return True
+        await ear.join(store.login.session.user_id)
+        return await database_sync_to_async(_is_valid)(store)
+
+
+class _Ear:
+    """Hears from the channel layer that sessions of a user ended. Without a layer, or with one that
+    fails, it hears nothing."""
+
+    def __init__(self) -> None:
+        self.layer = get_channel_layer()
+        self.channel: str | None = None
+        self.user_id: Any = None
+
+    async def join(self, user_id: Any) -> None:
+        if self.layer is None or user_id == self.user_id:
+            return
+        try:
+            self.channel = self.channel or await self.layer.new_channel("sessions_ext")
+            for group in (_group_of(user_id), EVERYBODY):
+                await self.layer.group_add(group, self.channel)
+            self.user_id = user_id
+        except Exception as error:
+            logger.warning("channel layer failed (%s), using the re-check", type(error).__name__)
+
+    async def listen(self, seconds: float) -> None:
+        until = asyncio.get_running_loop().time() + seconds
+        if self.layer is not None and self.channel is not None:
+            try:
+                await asyncio.wait_for(self.layer.receive(self.channel), seconds)
+                return
+            except TimeoutError:
+                return
+            except Exception as error:
+                logger.warning("channel layer failed (%s), using the re-check", type(error).__name__)
+        await asyncio.sleep(until - asyncio.get_running_loop().time())
+
+
+def connect() -> None:
+    """Let each end of a session be told to the sockets that are open with it."""
+    session_revoked.connect(on_session_revoked, dispatch_uid="sessions_ext.channels")
+
+
+def on_session_revoked(sender: Any, user_ids: Iterable[Any], **kwargs: Any) -> None:
+    layer = get_channel_layer()
+    if layer is None:
+        return
+    groups = [_group_of(user_id) for user_id in user_ids]
+    async_to_sync(_tell)(layer, groups if len(groups) <= TOLD_ONE_BY_ONE else [EVERYBODY])
+
+
+async def _tell(layer: Any, groups: list[str]) -> None:
+    for group in groups:
+        await layer.group_send(group, {"type": "session.ended"})
+
+
+def _is_valid(store: Any) -> bool:
+    session = store.login.session
+    login = authentication.verify(
+        session.user_id,
+        store.get(ID_KEY, session.pk),
+        store.get(auth.BACKEND_SESSION_KEY),
+        partial(constant_time_compare, store.get(auth.HASH_SESSION_KEY) or ""),
+        store.get(STAMP_KEY),
+        may_be_cached=False,
+    )
+    # An outdated one is that of a session which has changed its own password meanwhile.
+    return login is not None and (login.user is not None or login.is_outdated)
+
+
+def _group_of(user_id: Any) -> str:
+    # Hashed, because a primary key may be any text.
+    return "sessions_ext." + hashlib.sha256(str(user_id).encode()).hexdigest()[:32]
+
+
+def _headers(scope: Any) -> Iterable[tuple[str, str]]:
+    for name, value in scope.get("headers", ()):
+        yield name.decode("latin-1").upper().replace("-", "_"), value.decode("latin-1")
