@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.company.provider import Provider, running_provider
-from tests.store.conftest import Browser, Engine
+from tests.store.in_company.conftest import Browser, Engine
 
 # Django's own engine behind the middleware, and verified ones.
 ENGINES = [Engine("db", False), Engine("db", True), Engine("cached_db", True)]

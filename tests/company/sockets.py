@@ -7,7 +7,7 @@ from channels.routing import URLRouter
 from django.core.exceptions import PermissionDenied
 from django.urls import path
 
-from tests.store.site import BACKEND, user_named
+from tests.store.in_company.site import BACKEND, user_named
 
 
 class Account(AsyncJsonWebsocketConsumer):

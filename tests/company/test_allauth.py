@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from sessions_ext.models import RevokedReason, UserSession
 from sessions_ext.testing import UserFactory
 from tests.company.conftest import through
-from tests.store.test_in_company import NOBODY, is_of, rows_of
+from tests.store.in_company.test_reads import NOBODY, is_of, rows_of
 
 pytestmark = pytest.mark.django_db
 

@@ -8,8 +8,8 @@ from django.utils import timezone
 from sessions_ext.models import RevokedReason, UserSession
 from tests.company.servers import Socket, serving
 from tests.company.sockets import channels_own
-from tests.store.conftest import DJANGOS, VERIFIED
-from tests.store.test_in_company import NOBODY, is_of, rows_of
+from tests.store.in_company.conftest import DJANGOS, VERIFIED
+from tests.store.in_company.test_reads import NOBODY, is_of, rows_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -6,7 +6,7 @@ from django.core import mail
 
 from sessions_ext.models import RevokedReason, UserSession
 from sessions_ext.testing import UserFactory
-from tests.store.test_in_company import NOBODY, is_of, rows_of
+from tests.store.in_company.test_reads import NOBODY, is_of, rows_of
 
 pytestmark = pytest.mark.django_db
 

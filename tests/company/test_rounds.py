@@ -14,8 +14,8 @@ from tests.company.servers import SECONDS, Socket, serving
 from tests.company.test_channels import by_ours
 from tests.company.test_sockets import AT_ONCE, CLOSED, KINDS, layer
 from tests.servers import free_port, running
-from tests.store.conftest import Browser
-from tests.store.test_in_company import rows_of
+from tests.store.in_company.conftest import Browser
+from tests.store.in_company.test_reads import rows_of
 from tests.test_redis import Redis
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,8 +12,8 @@ from django.utils import timezone
 from sessions_ext.testing import UserFactory
 from tests.company.servers import SECONDS, Socket, serving
 from tests.company.test_channels import by_ours
-from tests.store.conftest import Browser
-from tests.store.test_in_company import rows_of
+from tests.store.in_company.conftest import Browser
+from tests.store.in_company.test_reads import rows_of
 from tests.test_redis import Redis
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -3,7 +3,7 @@ from django.urls import include, path
 from django_otp.forms import OTPAuthenticationForm
 
 from tests.company import views
-from tests.store.site import PAGES
+from tests.store.in_company.site import PAGES
 
 urlpatterns = [
     *(path(at, view) for at, (view, _) in PAGES.items()),

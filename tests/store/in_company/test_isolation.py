@@ -5,7 +5,8 @@ from django.db import OperationalError, connection, transaction
 
 from sessions_ext.exceptions import SessionLimitReached
 from sessions_ext.models import UserSession
-from tests.test_concurrency import active, at_once, scaled
+from tests.concurrency.sessions import active
+from tests.threads import at_once, scaled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

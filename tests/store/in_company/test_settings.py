@@ -7,11 +7,11 @@ from django.utils.functional import SimpleLazyObject
 
 from sessions_ext.models import UserSession
 from sessions_ext.testing import log_in
-from tests.store.test_in_company import is_of, rows_of
+from tests.store.in_company.test_reads import is_of, rows_of
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.store.site")]
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.store.in_company.site")]
 
-HERE = "tests.store.test_settings_in_company"
+HERE = "tests.store.in_company.test_settings"
 
 
 def messages():

@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from sessions_ext.models import RevokedReason, UserSession
 from sessions_ext.testing import UserFactory
-from tests.store import site
-from tests.store.conftest import DJANGOS, VERIFIED, in_a_thread
+from tests.store.in_company import site
+from tests.store.in_company.conftest import DJANGOS, VERIFIED, in_a_thread
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.store.site")]
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.store.in_company.site")]
 
 FIRST = ["nothing", "user", "data"]
 NOBODY = {"user": None, "row": None, "data": {}}

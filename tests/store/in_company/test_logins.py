@@ -9,10 +9,10 @@ from django.utils.http import parse_http_date
 from sessions_ext.models import RevokedReason, UserSession
 from sessions_ext.store import ID_KEY
 from sessions_ext.testing import UserFactory, log_in
-from tests.store.conftest import DJANGOS, VERIFIED, Browser
-from tests.store.test_in_company import NOBODY, is_of, rows_of
+from tests.store.in_company.conftest import DJANGOS, VERIFIED, Browser
+from tests.store.in_company.test_reads import NOBODY, is_of, rows_of
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.store.site")]
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.store.in_company.site")]
 
 
 def name_of(user):
@@ -89,7 +89,7 @@ def test_a_login_whose_limit_raises_logs_nobody_in(browser, user, engine, settin
     if was_signed_in:
         browser.log_in(UserFactory())
     browser.get("put/?cart=book")
-    settings.SESSIONS_EXT = {"MAX_SESSIONS": "tests.store.test_logins_in_company.broken_limit"}
+    settings.SESSIONS_EXT = {"MAX_SESSIONS": "tests.store.in_company.test_logins.broken_limit"}
     seen = browser.post("login-caught/", name_of(user)).json()
     assert (seen["user"], seen["row"]) == (None, None)
     seen = browser.seen()
@@ -102,7 +102,7 @@ def test_a_login_whose_limit_raises_logs_nobody_in(browser, user, engine, settin
 
 def test_a_guest_keeps_the_cart_when_a_login_fails(browser, user, engine, settings):
     browser.get("put/?cart=book")
-    settings.SESSIONS_EXT = {"MAX_SESSIONS": "tests.store.test_logins_in_company.broken_limit"}
+    settings.SESSIONS_EXT = {"MAX_SESSIONS": "tests.store.in_company.test_logins.broken_limit"}
     browser.post("login-caught/", name_of(user))
     assert browser.seen() == {"user": None, "row": None, "data": {"cart": "book"}}
 

@@ -4,11 +4,11 @@ import pytest
 
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory
-from tests.store import site
-from tests.store.conftest import Browser
-from tests.store.test_in_company import NOBODY, is_of, rows_of
+from tests.store.in_company import site
+from tests.store.in_company.conftest import Browser
+from tests.store.in_company.test_reads import NOBODY, is_of, rows_of
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.store.site")]
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.store.in_company.site")]
 
 COOKIE = "sessionid"
 
