@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
+from django.db.models.signals import post_delete, pre_delete
 from django.utils.module_loading import import_string
 
 from .conf import NAMES, conf
@@ -134,6 +135,26 @@ def check_cache(**kwargs: Any) -> Iterable[CheckMessage]:
             hint="Use Redis or Memcached.",
             id="sessions_ext.W004",
         )
+
+
+@register("sessions_ext")
+def check_receivers(**kwargs: Any) -> Iterable[CheckMessage]:
+    if has_receivers_of_all_models():
+        yield checks.Warning(
+            "A receiver of pre_delete or post_delete is connected for all models, so cleanup_sessions has to"
+            " load each row that it deletes, which is many times slower.",
+            hint="Connect it with sender=… for the models that it is meant for.",
+            id="sessions_ext.W005",
+        )
+
+
+def has_receivers_of_all_models() -> bool:
+    """Whether a receiver of pre_delete or post_delete was connected without a sender."""
+
+    class Anything:
+        """A sender that nobody can have named."""
+
+    return pre_delete.has_listeners(Anything) or post_delete.has_listeners(Anything)
 
 
 def _check_order(shorter: str, longer: str, why: str, id: str) -> Iterable[CheckMessage]:

@@ -91,19 +91,19 @@ class Migration(migrations.Migration):
                 "permissions": [("revoke_usersession", "Can revoke user session")],
                 "indexes": [
                     models.Index(
-                        condition=models.Q(("is_revoked", False)),
+                        condition=models.Q(("is_revoked", False), ("user__isnull", False)),
                         fields=["user", "created_at", "id"],
                         name="sessions_ext_active",
                     ),
                     models.Index(fields=["user", "-created_at", "-id"], name="sessions_ext_newest"),
                     models.Index(
                         condition=models.Q(("is_revoked", False)),
-                        fields=["expires_at"],
+                        fields=["expires_at", "id"],
                         name="sessions_ext_expiry",
                     ),
                     models.Index(
                         condition=models.Q(("is_revoked", True)),
-                        fields=["revoked_at"],
+                        fields=["revoked_at", "id"],
                         name="sessions_ext_revoked",
                     ),
                 ],
