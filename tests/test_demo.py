@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Browser, free_port, running
+from tests.servers import Browser, csrf_token, free_port, log_in, running
 
 
 @pytest.fixture
@@ -23,15 +23,6 @@ def environment(tmp_path) -> dict[str, str]:
 def run_demo(environment, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "manage.py", "demo", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-
-
-def log_in(browser: Browser, path: str, name: str) -> str:
-    token = csrf_token(browser.visit(path))
-    return browser.visit(path, username=name, password=f"{name}-demo", csrfmiddlewaretoken=token)
-
-
-def csrf_token(page: str) -> str:
-    return re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)[1]
 
 
 def test_one_revoke_in_the_admin_signs_the_other_browser_out(environment, tmp_path):

@@ -12,7 +12,7 @@ from django.urls import include, path
 
 from sessions_ext.exceptions import SessionLimitReached
 from sessions_ext.models import UserSession
-from tests.api import api, handled
+from tests.mounted_api import api, handled
 
 
 def who(request):

@@ -1,0 +1,192 @@
+"""Rows and tables that others hold keep no other row, and no run past its time."""
+
+import threading
+import time
+
+import pytest
+from django.db import connection, connections
+from django.utils import timezone
+
+from sessions_ext.models import UserSession
+from sessions_ext.testing import UserFactory, UserSessionFactory
+from tests.cleanup.locks import held, locking, on_postgresql
+from tests.cleanup.rows import DAY, RETENTION, TICK, left, make, revoked
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor != 'postgresql'")
+def test_a_locked_row_does_not_hold_a_run_past_its_time():
+    user = UserFactory()
+    rows = make(user, [timezone.now() - DAY - number * TICK for number in range(20)])
+    start = time.monotonic()
+    with held(locking(rows[3])):
+        assert UserSession.objects.cleanup(batch_size=50, max_seconds=0.5) == (19, 0, False)
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("receivers", [False, True])
+def test_a_lock_that_lasts_keeps_no_other_row_and_is_told_of(receivers, request, caplog):
+    if receivers:
+        request.getfixturevalue("deleted_ids")
+    user = UserFactory()
+    now = timezone.now()
+    rows = make(user, [now - DAY - number * TICK for number in range(40)])
+    rows += revoked(user, [now - 2 * RETENTION] * 30)
+    with held(locking(rows[7], rows[8], rows[50])):
+        assert UserSession.objects.cleanup(batch_size=5) == (38, 29, False)
+    assert left() == {rows[7], rows[8], rows[50]}
+    assert "cleanup left expired sessions" in caplog.text
+    assert "cleanup left revoked sessions" in caplog.text
+    assert UserSession.objects.cleanup() == (2, 1, True)
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+def test_what_was_locked_is_deleted_when_the_lock_is_free_before_the_end(monkeypatch):
+    user = UserFactory()
+    rows = make(user, [timezone.now() - DAY - number * TICK for number in range(20)])
+    monkeypatch.setattr("sessions_ext.cleanup.LOCK_PAUSE", 0.2)
+    lock = held(locking(rows[3]))
+    lock.__enter__()
+    threading.Timer(0.5, lambda: lock.__exit__(None, None, None)).start()
+    assert UserSession.objects.cleanup(batch_size=6) == (20, 0, True)
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+def test_a_run_that_is_stopped_behind_a_locked_row_is_not_complete():
+    user = UserFactory()
+    rows = make(user, [timezone.now() - DAY - number * TICK for number in range(4)])
+    with held(locking(rows[3])):
+        assert UserSession.objects.cleanup(batch_size=2, max_rows=3) == (3, 0, False)
+    assert left() == {rows[3]}
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+@pytest.mark.usefixtures("impatient")
+def test_more_tied_rows_than_a_batch_that_are_locked_hold_up_nothing():
+    user = UserFactory()
+    now = timezone.now()
+    tied = revoked(user, [now - 3 * RETENTION] * 20)
+    later = revoked(user, [now - 2 * RETENTION - number * TICK for number in range(20)])
+    with held(locking(*tied)):
+        assert UserSession.objects.cleanup(batch_size=5) == (0, 20, False)
+    assert left() == set(tied)
+    assert not left() & set(later)
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("count", [20, 25])
+def test_a_lock_of_the_table_amid_a_bulk_revoke_loses_no_row_of_it(count):
+    """CREATE INDEX, say: who reads and who locks rows gets through, and who deletes waits."""
+    user = UserFactory()
+    now = timezone.now()
+    revoked(user, [now - 3 * RETENTION] * count)
+    revoked(user, [now - 2 * RETENTION - number * TICK for number in range(3)])
+    lock = held("LOCK TABLE sessions_ext_usersession IN SHARE MODE")
+    begun = []
+
+    def lock_for_a_while(done):
+        if not begun:
+            begun.append(lock.__enter__())
+            threading.Timer(1.5, lambda: lock.__exit__(None, None, None)).start()
+
+    cleaned = UserSession.objects.cleanup(batch_size=5, progress=lock_for_a_while, max_seconds=30)
+    assert cleaned == (0, count + 3, True)
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("calls", [5, 10, 15, 20])
+def test_a_run_that_stops_just_behind_locked_rows_is_not_complete(calls):
+    revoked(UserFactory(), [timezone.now() - 2 * RETENTION] * 20)
+    seen = []
+    with held("SELECT 1 FROM sessions_ext_usersession FOR UPDATE"):
+        cleaned = UserSession.objects.cleanup(
+            batch_size=5, should_stop=lambda: seen.append(1) or len(seen) > calls
+        )
+    assert cleaned == (0, 0, False)
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+@pytest.mark.usefixtures("impatient")
+def test_rows_of_a_bulk_revoke_that_another_run_deletes_hide_no_others(monkeypatch):
+    monkeypatch.setattr("sessions_ext.ended.TIED_AHEAD", 10)
+    revoked(UserFactory(), [timezone.now() - 2 * RETENTION] * 30)
+    others = []
+
+    def run_other():
+        try:
+            others.append(UserSession.objects.cleanup(batch_size=5, max_rows=10))
+        finally:
+            connections.close_all()
+
+    def cut_in(execute, sql, params, many, context):
+        if not others and sql.startswith("DELETE") and " IN (" in sql:
+            thread = threading.Thread(target=run_other)
+            thread.start()
+            thread.join(30)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(cut_in):
+        cleaned = UserSession.objects.cleanup(batch_size=5)
+    assert others == [(0, 10, False)]
+    assert cleaned == (0, 20, True)
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+@pytest.mark.usefixtures("impatient")
+def test_a_locked_bulk_revoke_holds_up_no_other_a_moment_later(monkeypatch):
+    monkeypatch.setattr("sessions_ext.ended.TIED_AHEAD", 20)
+    user, at = UserFactory(), timezone.now() - 2 * RETENTION
+    kept = revoked(user, [at] * 20)
+    revoked(user, [at + TICK] * 20)
+    with held(locking(*kept)):
+        assert UserSession.objects.cleanup(batch_size=5) == (0, 20, False)
+    assert left() == set(kept)
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+def test_a_locked_table_does_not_hold_a_run_past_its_time():
+    UserSessionFactory(expired=True)
+    start = time.monotonic()
+    with held("LOCK TABLE sessions_ext_usersession IN ACCESS EXCLUSIVE MODE"):
+        assert UserSession.objects.cleanup(max_seconds=0.5) == (0, 0, False)
+        assert time.monotonic() - start < 10
+    assert UserSession.objects.cleanup() == (1, 0, True)
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+@pytest.mark.usefixtures("impatient")
+def test_rows_that_a_trigger_keeps_do_not_keep_a_run_for_ever():
+    user = UserFactory()
+    now = timezone.now()
+    kept = revoked(user, [now - 3 * RETENTION] * 20) + make(user, [now - DAY])
+    gone = revoked(user, [now - 2 * RETENTION])
+    ids = ", ".join(f"'{row.pk}'" for row in kept)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            f"IF OLD.id IN ({ids}) THEN RETURN NULL; END IF; RETURN OLD; END $$; "
+            "CREATE TRIGGER keep BEFORE DELETE ON sessions_ext_usersession "
+            "FOR EACH ROW EXECUTE FUNCTION keep()"
+        )
+        try:
+            assert UserSession.objects.cleanup(batch_size=5, max_seconds=30)[:2] == (0, 1)
+        finally:
+            cursor.execute("DROP FUNCTION keep CASCADE")
+    assert left() == set(kept)
+    assert not left() & set(gone)

@@ -1,0 +1,216 @@
+"""Receivers of post_delete hear of exactly the rows that go, whatever happens meanwhile."""
+
+import threading
+import time
+
+import pytest
+from django.db import OperationalError, connection, connections, transaction
+from django.db.models.signals import post_delete, pre_delete
+from django.utils import timezone
+
+from sessions_ext.models import UserSession
+from sessions_ext.testing import UserFactory, UserSessionFactory
+from tests.cleanup.locks import held, on_postgresql
+from tests.cleanup.rows import DAY, NOW, RETENTION, TICK, deletes, expired, left, make, revoked
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.usefixtures("frozen")
+def test_receivers_of_post_delete_hear_of_every_row_and_of_no_other(user, deleted_ids):
+    kept = make(user, [NOW, NOW + DAY]) + revoked(user, [NOW - RETENTION])
+    gone = expired(user, 12) + revoked(user, [NOW - 2 * RETENTION] * 11)
+    with deletes() as sizes:
+        assert UserSession.objects.cleanup(batch_size=5) == (12, 11, True)
+    assert sorted(deleted_ids) == sorted(row.pk for row in gone)
+    assert max(sizes) <= 5
+    assert left() == set(kept)
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_receivers_hear_of_the_rows_of_another_database(deleted_ids):
+    owner = UserFactory.build(username="owner")
+    owner.save(using="other")
+    session = UserSessionFactory.build(user=owner, expired=True)
+    session.save(using="other")
+    assert UserSession.objects.db_manager("other").cleanup() == (1, 0, True)
+    assert deleted_ids == [session.pk]
+    assert not UserSession.objects.using("other").exists()
+
+
+@pytest.mark.usefixtures("frozen")
+def test_a_receiver_that_fails_leaves_its_batch_whole(user):
+    rows = expired(user, 6)
+
+    def refuse(instance, **kwargs):
+        if instance.pk == rows[1].pk:  # in the last batch, which is the youngest
+            raise RuntimeError("no")
+
+    pre_delete.connect(refuse, sender=UserSession)
+    try:
+        with pytest.raises(RuntimeError):
+            UserSession.objects.cleanup(batch_size=3)
+    finally:
+        pre_delete.disconnect(refuse, sender=UserSession)
+    assert left() == set(rows[:3])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_changes_while_receivers_run_is_not_deleted():
+    """Its end is moved by another connection between the look at a batch and the delete."""
+    user = UserFactory()
+    rows = make(user, [timezone.now() - DAY - number * TICK for number in range(20)])
+    saved, changed = rows[3], threading.Event()
+
+    def save(**kwargs):
+        if changed.is_set():
+            return
+        changed.set()
+        in_other_connection(
+            lambda: UserSession.objects.filter(pk=saved.pk).update(expires_at=timezone.now() + DAY)
+        )
+
+    def in_other_connection(call):
+        def run():
+            with connection.cursor() as cursor:
+                quick = {
+                    "postgresql": "SET lock_timeout = '300ms'",
+                    "sqlite": "PRAGMA busy_timeout = 300",
+                }
+                cursor.execute(quick[connection.vendor])
+            try:
+                call()
+            except OperationalError:
+                refused.append(1)
+            finally:
+                connections.close_all()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join(30)
+
+    refused, gone = [], []
+
+    def receive(instance, **kwargs):
+        gone.append(instance.pk)
+
+    pre_delete.connect(save, sender=UserSession)
+    post_delete.connect(receive, sender=UserSession)
+    try:
+        cleaned = UserSession.objects.cleanup(batch_size=50)
+    finally:
+        pre_delete.disconnect(save, sender=UserSession)
+        post_delete.disconnect(receive, sender=UserSession)
+    # The rows were locked when the receivers ran, so the change had to wait: it came too late.
+    assert refused == [1]
+    assert cleaned == (20, 0, True)
+    assert len(gone) == 20
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor != 'postgresql'")
+def test_a_row_that_lives_on_when_its_lock_is_free_is_spared(deleted_ids):
+    user = UserFactory()
+    rows = make(user, [timezone.now() - DAY - number * TICK for number in range(20)])
+    locked = threading.Event()
+
+    def extend():
+        with transaction.atomic():
+            UserSession.objects.filter(pk=rows[3].pk).update(expires_at=timezone.now() + DAY)
+            locked.set()
+            time.sleep(0.5)
+        connections.close_all()
+
+    thread = threading.Thread(target=extend)
+    thread.start()
+    assert locked.wait(30)
+    assert UserSession.objects.cleanup(batch_size=50) == (19, 0, True)
+    thread.join(30)
+    assert [row.pk for row in left()] == [rows[3].pk]
+    assert rows[3].pk not in deleted_ids
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+def test_it_runs_with_receivers_where_every_statement_is_prepared(monkeypatch, deleted_ids):
+    user, now = UserFactory(), timezone.now()
+    make(user, [now - DAY - number * TICK for number in range(10)])
+    options = connection.settings_dict["OPTIONS"] | {"server_side_binding": True, "prepare_threshold": 0}
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+    connection.close()
+    try:
+        assert UserSession.objects.cleanup(batch_size=3) == (10, 0, True)
+    finally:
+        connection.close()
+    assert len(deleted_ids) == 10
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+def test_receivers_run_under_the_settings_of_their_connection():
+    session = UserSessionFactory(expired=True)
+    names = ["lock_timeout", "synchronous_commit", "enable_sort", "enable_seqscan"]
+    seen = []
+
+    def settings_of_the_session():
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {', '.join(f'current_setting({name!r})' for name in names)}")
+            return cursor.fetchone()
+
+    def receive(**kwargs):
+        seen.append(settings_of_the_session())
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '7s'; SET synchronous_commit = 'remote_apply'")
+    before = settings_of_the_session()
+    post_delete.connect(receive, sender=UserSession)
+    try:
+        assert UserSession.objects.cleanup() == (1, 0, True)
+        assert [*seen, settings_of_the_session()] == [before, before]
+    finally:
+        post_delete.disconnect(receive, sender=UserSession)
+        connection.close()
+    assert session not in left()
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+def test_a_receiver_that_meets_a_lock_waits_for_it_and_runs_once_a_row(deleted_ids):
+    user, other = UserFactory(), UserFactory(username="locked")
+    rows = make(user, [timezone.now() - DAY - number * TICK for number in range(10)])
+
+    def touch_other(**kwargs):
+        type(other)._base_manager.filter(pk=other.pk).update(first_name="seen")
+
+    table = type(other)._meta.db_table
+    lock = held(f"SELECT 1 FROM {table} WHERE username = 'locked' FOR UPDATE")
+    lock.__enter__()
+    threading.Timer(0.6, lambda: lock.__exit__(None, None, None)).start()
+    post_delete.connect(touch_other, sender=UserSession)
+    try:
+        assert UserSession.objects.cleanup() == (10, 0, True)
+    finally:
+        post_delete.disconnect(touch_other, sender=UserSession)
+    assert sorted(deleted_ids) == sorted(row.pk for row in rows)
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+def test_a_receiver_that_will_not_wait_for_its_own_lock_is_not_taken_for_a_locked_session():
+    user, other = UserFactory(), UserFactory(username="locked")
+    UserSessionFactory(user=user, expired=True)
+
+    def refuse(**kwargs):
+        list(type(other)._base_manager.select_for_update(nowait=True).filter(pk=other.pk))
+
+    table = type(other)._meta.db_table
+    post_delete.connect(refuse, sender=UserSession)
+    try:
+        with (
+            held(f"SELECT 1 FROM {table} WHERE username = 'locked' FOR UPDATE"),
+            pytest.raises(OperationalError),
+        ):
+            UserSession.objects.cleanup(max_seconds=20)
+    finally:
+        post_delete.disconnect(refuse, sender=UserSession)
+    assert UserSession.objects.count() == 1

@@ -1,0 +1,121 @@
+"""Cleanups against each other, against revokes and behind a lock."""
+
+import threading
+import time
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError, connection, connections, transaction
+from django.utils import timezone
+
+from sessions_ext.models import UserSession
+from sessions_ext.testing import UserFactory
+from tests.concurrency.sessions import make_sessions
+from tests.threads import SECONDS, at_once, in_step, scaled
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_two_cleanups_at_once_delete_exactly_the_dead_rows(user, settings):
+    day = timedelta(days=1)
+    now = timezone.now()
+    size = scaled(2000, 500)
+    ended = {"is_revoked": True, "revoked_reason": "user"}
+    make_sessions(user, size, expires_at=now - day)
+    make_sessions(user, size, revoked_at=now - 40 * day, **ended)
+    kept = [
+        *make_sessions(user, 200),
+        *make_sessions(user, 200, revoked_at=now - day, **ended),
+        *make_sessions(user, 200, revoked_at=now - day, expires_at=now - day, **ended),
+    ]
+    rows = UserSession.objects.for_user(user)
+    started = []
+
+    def use():
+        for session in kept[:100]:
+            rows.filter(pk=session.pk).touch()
+            started.append(UserSession.objects.start(user))
+
+    *cleaned, _ = at_once([lambda: UserSession.objects.cleanup(batch_size=100)] * 2 + [use])
+    assert sum(expired for expired, *_ in cleaned) == size
+    assert sum(revoked for _, revoked, _ in cleaned) == size
+    assert set(rows.values_list("pk", flat=True)) == {session.pk for session in [*kept, *started]}
+
+
+def make_dead_sessions(users):
+    UserSession.objects.all().delete()
+    for user in users:
+        make_sessions(user, 100, expires_at=timezone.now() - timedelta(days=1))
+
+
+def test_cleanups_never_deadlock_with_each_other():
+    """F21: cleanups with different batches, without an error."""
+    users = UserFactory.create_batch(3)
+    in_step(
+        scaled(40, 10),
+        lambda: make_dead_sessions(users),
+        lambda: UserSession.objects.cleanup(batch_size=7),
+        lambda: UserSession.objects.cleanup(batch_size=50),
+        lambda: UserSession.objects.cleanup(batch_size=1000),
+    )
+    assert UserSession.objects.count() == 0
+
+
+def test_cleanups_never_deadlock_with_a_revoke():
+    """F21: a cleanup against a revoke of everyone and of each user, without an error."""
+    users = UserFactory.create_batch(3)
+    in_step(
+        scaled(40, 10),
+        lambda: make_dead_sessions(users),
+        lambda: UserSession.objects.cleanup(),
+        lambda: UserSession.objects.all().revoke("admin"),
+        lambda: [UserSession.objects.for_user(user).revoke("user") for user in users],
+    )
+    assert UserSession.objects.expired().count() == 0
+
+
+@contextmanager
+def row_locked(session, seconds):
+    """Another connection changes the row and commits after some seconds."""
+    locked = threading.Event()
+
+    def hold():
+        with transaction.atomic():
+            UserSession.objects.filter(pk=session.pk).update(location="here")
+            locked.set()
+            time.sleep(seconds)
+
+    holder = threading.Thread(target=in_own_connection, args=[hold])
+    holder.start()
+    assert locked.wait(SECONDS)
+    yield
+    holder.join(SECONDS)
+
+
+def in_own_connection(call):
+    try:
+        call()
+    finally:
+        connections.close_all()
+
+
+def test_a_cleanup_waits_for_a_locked_row_and_does_not_skip_it(user):
+    sessions = make_sessions(user, 20, expires_at=timezone.now() - timedelta(days=1))
+    with row_locked(sessions[7], seconds=0.7):
+        assert UserSession.objects.cleanup(batch_size=5) == (20, 0, True)
+    assert not UserSession.objects.exists()
+
+
+def test_a_cleanup_that_may_not_wait_says_so(user):
+    sessions = make_sessions(user, 20, expires_at=timezone.now() - timedelta(days=1))
+    impatient, patient = {
+        "postgresql": ("SET statement_timeout = 50", "RESET statement_timeout"),
+        "sqlite": ("PRAGMA busy_timeout = 50", "PRAGMA busy_timeout = 30000"),
+    }[connection.vendor]
+    with row_locked(sessions[7], seconds=0.5), connection.cursor() as cursor:
+        cursor.execute(impatient)
+        with pytest.raises(OperationalError):
+            UserSession.objects.cleanup()
+        cursor.execute(patient)
+    assert UserSession.objects.count() == 20

@@ -1,0 +1,76 @@
+"""Other databases and clocks."""
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from sessions_ext.models import UserSession
+from sessions_ext.testing import UserFactory
+from tests.managers.rows import sessions
+
+pytestmark = pytest.mark.django_db
+
+
+class EverythingInOther:
+    def db_for_read(self, model, **hints):
+        return "default"
+
+    def db_for_write(self, model, **hints):
+        return "other"
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_a_router_says_where_sessions_are_written_and_verified(settings):
+    """Never on the database that is read from: it may lag behind a revoke."""
+    settings.DATABASE_ROUTERS = ["tests.managers.test_databases.EverythingInOther"]
+    settings.SESSIONS_EXT = {"MAX_SESSIONS": 1}
+    user = UserFactory()
+    first = UserSession.objects.start(user)
+    second = UserSession.objects.start(user)
+    assert not UserSession.objects.using("default").exists()
+    assert set(UserSession.objects.using("other")) == {first, second}
+    assert UserSession.objects.verify(user.pk, second.pk) == second
+    assert UserSession.objects.verify(user.pk, first.pk) is None
+    second.record_provider_access("mail")
+    assert sessions(user).using("other").get(pk=second.pk).providers_accessed == ["mail"]
+    assert sessions(user).revoke("x") == 1
+    assert UserSession.objects.verify(user.pk, second.pk) is None
+    assert UserSession.objects.cleanup().revoked == 0
+    user.delete()
+    assert not UserSession.objects.using("other").exists()
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_a_database_can_be_named(user):
+    there = UserSession.objects.db_manager("other")
+    other = UserFactory._meta.model(username="there", pk=user.pk)
+    other.save(using="other", force_insert=True)
+    session = there.start(other)
+    assert there.verify(other.pk, session.pk) == session
+    assert UserSession.objects.verify(other.pk, session.pk) is None
+
+
+@pytest.mark.usefixtures("restored_time_zone")
+def test_without_time_zones_the_rules_are_the_same(user, settings, later):
+    settings.USE_TZ = False
+    settings.SESSIONS_EXT = {"IDLE_TIMEOUT": 3600, "TOUCH_INTERVAL": 60, "MAX_SESSIONS": 1}
+    UserSession.objects.start(user)
+    session = UserSession.objects.start(user)
+    assert timezone.is_naive(session.expires_at)
+    assert UserSession.objects.verify(user.pk, session.pk) == session
+    later(60)
+    assert sessions(user).touch() == 1
+    later(3599)
+    assert UserSession.objects.verify(user.pk, session.pk).is_active
+    later(1)
+    assert UserSession.objects.verify(user.pk, session.pk) is None
+    later(31 * 24 * 3600)
+    assert UserSession.objects.cleanup() == (1, 1, True)
+
+
+@pytest.fixture
+def restored_time_zone(settings):
+    yield
+    settings.USE_TZ = True
+    for alias in connections:
+        connections[alias].ensure_timezone()
