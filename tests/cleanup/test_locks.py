@@ -298,3 +298,17 @@ def test_it_gives_way_where_every_statement_is_prepared(monkeypatch, options):
     finally:
         connection.close()
     assert left() == {rows[10]}
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+@pytest.mark.usefixtures("project")
+def test_a_statement_that_may_not_last_is_an_error_and_no_lock():
+    user, now = UserFactory(), timezone.now()
+    rows = make(user, [now - DAY - number * TICK for number in range(20)])
+    with held(locking(rows[10])), connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = '20ms'")
+        with pytest.raises(OperationalError, match="statement timeout"):
+            UserSession.objects.cleanup()
+        connection.close()
+    assert left() == set(rows)
