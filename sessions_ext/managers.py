@@ -138,7 +138,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 def revoke_rows(rows: UserSessionQuerySet, reason: str, at: datetime | None = None) -> list[tuple[UUID, Any]]:
     """See UserSessionQuerySet.revoke(). Returns the id and the user of each row that it ended."""
     if not 0 < len(reason) <= 255 or "\0" in reason:
-        raise ValueError("A reason has 1 to 255 characters, and no NUL.")
+        raise ValueError("A reason must have 1 to 255 characters and no NUL.")
     rows._for_write = True
     now, using = at or timezone.now(), rows.db
     # In a transaction, so that no verdict holds between its commit and the news of it.
@@ -208,7 +208,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         not saved; IntegrityError if the refresh token is taken.
         """
         if user.pk is None or user._state.adding:
-            raise ValueError("Only a saved user has sessions.")
+            raise ValueError("Save the user before starting a session.")
         now = timezone.now()
         client = clients.describe(request, ip_address, user_agent)
         latest = now + conf.LIFETIME
@@ -333,7 +333,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
     def _evict(self, user: "AbstractBaseUser", limit: int, keep: "UserSession | None" = None) -> list[UUID]:
         active = self.primary.for_user(user).active()
         if (keep and limit < 1) or (conf.ON_LIMIT == "deny" and active.count() > limit):
-            raise SessionLimitReached(f"Not more than {limit} active sessions.")
+            raise SessionLimitReached(f"MAX_SESSIONS allows {limit} active sessions.")
         others = active.exclude(pk=keep.pk) if keep else active
         return self._end_surplus(user, limit, limits.surplus(others, limit - 1 if keep else limit))
 

@@ -102,7 +102,7 @@ def _root(request: HttpRequest | None) -> str:
         return f"{scheme}://{request.get_host()}" if request else ""
     except Exception:
         # The host is for the caller to choose; whether there is a mail must not be.
-        logger.warning("an e-mail about a new device goes without its link", exc_info=True)
+        logger.warning("could not make the link of a new device e-mail, sending it without", exc_info=True)
         return ""
 
 
@@ -128,7 +128,7 @@ def _send_or_log(*message: str) -> None:
     try:
         send(*message)
     except Exception:
-        logger.exception("could not send the e-mail about a new device")
+        logger.exception("could not send a new device e-mail")
 
 
 def _start_thread(*message: str) -> None:
@@ -154,7 +154,7 @@ if django.VERSION >= (6, 0):
 
     @lru_cache
     def _warn_once(error: str) -> None:
-        logger.warning("django.tasks cannot send the e-mails about new devices, a thread does: %s", error)
+        logger.warning("django.tasks cannot send new device e-mails (%s), using a thread", error)
 
 else:
     _deliver = _start_thread

@@ -28,7 +28,7 @@ class Credentials(Schema):
         try:
             password.get_secret_value().encode()
         except UnicodeEncodeError:
-            raise ValueError("half a surrogate pair is no character") from None
+            raise ValueError("half of a surrogate pair is not a character") from None
         return password
 
 
@@ -43,15 +43,15 @@ class Trust(Schema):
 
 
 class Session(Schema):
-    """A login. Its id is public and opens nothing."""
+    """A login. Its id is public and gives no access."""
 
     id: UUID
     state: Literal["active", "expired", "revoked"]
-    is_current: bool = Field(description="Whether this is the session that asks.")
+    is_current: bool = Field(description="Whether this session made the request.")
     is_trusted: bool
     device_info: str = Field(examples=["Chrome on macOS"])
     user_agent: str = Field(examples=["Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) …"])
-    ip_address: str | None = Field(description="At sign-in.", examples=["203.0.113.7"])
+    ip_address: str | None = Field(description="The address at sign-in.", examples=["203.0.113.7"])
     last_ip_address: str | None = Field(examples=["203.0.113.7"])
     location: str = Field(examples=["New York, US"])
     created_at: datetime
@@ -59,7 +59,9 @@ class Session(Schema):
     expires_at: datetime
     revoked_at: datetime | None
     revoked_reason: str = Field(examples=["", "logout", "stolen laptop"])
-    ended_by: str | None = Field(description="user, admin, policy or system.", examples=["user"])
+    ended_by: str | None = Field(
+        description="Who ended it: user, admin, policy or system.", examples=["user"]
+    )
 
     @staticmethod
     def resolve_state(session: UserSession) -> str:
@@ -72,7 +74,7 @@ class Session(Schema):
 
 class Tokens(Schema):
     access_token: str = Field(examples=["eyJhbGciOi…"])
-    refresh_token: str = Field(examples=["eyJhbGciOi…"], description="Good for one refresh.")
+    refresh_token: str = Field(examples=["eyJhbGciOi…"], description="Valid for one refresh.")
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
     expires_in: int = Field(description="Seconds until the access token expires.", examples=[900])
     session: Session

@@ -77,7 +77,7 @@ def login(request: HttpRequest, credentials: Credentials) -> Any:
     ),
 )
 def refresh(request: HttpRequest, body: RefreshToken) -> Any:
-    """Answers with the next tokens. A refresh token is good once; used again, it ends the session."""
+    """Exchanges the refresh token for new tokens. It is valid once: using it again ends the session."""
     pair = tokens.refresh(body.refresh_token.get_secret_value(), request)
     if pair is None:
         raise Problem("invalid_refresh_token")
@@ -113,7 +113,7 @@ def revoke_other_sessions(request: Any) -> Any:
     "/sessions/current",
     response=Session,
     operation_id="get_current_session",
-    summary="The session that asks",
+    summary="The current session",
     openapi_extra=described("not_authenticated"),
 )
 def get_current_session(request: Any) -> Any:
@@ -150,7 +150,7 @@ def get_session(request: Any, session_id: UUID) -> Any:
     "/sessions/{session_id}",
     response=Session,
     operation_id="trust_session",
-    summary="Trust a device, or not any more",
+    summary="Trust a device, or stop trusting it",
     openapi_extra=described(
         "malformed_request",
         "not_authenticated",
@@ -161,7 +161,7 @@ def get_session(request: Any, session_id: UUID) -> Any:
     ),
 )
 def trust_session(request: Any, session_id: UUID, body: Trust) -> Any:
-    """For an active session: trust ends with it."""
+    """The session must be active: trust ends with it."""
     session = _one(sessions_of(request.user).active(), session_id)
     is_active = session.trust() if body.is_trusted else session.untrust()
     if not is_active:
@@ -177,7 +177,7 @@ def trust_session(request: Any, session_id: UUID, body: Trust) -> Any:
     openapi_extra=described("not_authenticated", "csrf_failed", "not_found", "invalid_request"),
 )
 def revoke_session(request: Any, session_id: UUID) -> Any:
-    """One that has ended already stays as it is."""
+    """A session that has already ended stays as it is."""
     if session_id == request.user_session.pk:
         logout(request)
     else:
