@@ -113,6 +113,9 @@ def check_middleware_between(**kwargs: Any) -> Iterable[CheckMessage]:
 
     theirs, ours = _position(AuthenticationMiddleware), _position(UserSessionMiddleware)
     for path in settings.MIDDLEWARE[theirs + 1 : ours] if ours and theirs is not None else ():
+        # Django's own touch neither, but those that log in and demand a login.
+        if _imported(path) is None or (path.startswith("django.") and ".auth." not in path):
+            continue
         yield checks.Warning(
             f"{path!r} stands between AuthenticationMiddleware and UserSessionMiddleware. What it does with the"
             " session or the user is done before the login is verified.",
@@ -160,7 +163,7 @@ def check_login_url(**kwargs: Any) -> Iterable[CheckMessage]:
 
     try:
         reverse("sessions_ext:list")
-    except NoReverseMatch:
+    except (NoReverseMatch, AttributeError):  # the latter of a project without a ROOT_URLCONF
         return
     if usable_url(settings.LOGIN_URL) is None:
         yield checks.Warning(

@@ -150,8 +150,9 @@ def _finish_login(
         return
     if store.renews_key and response.status_code < 500:
         store.cycle_key()
-    activity.record(session, request, expires_at=moved_end(store, session))
-    if is_saved(store, response) and store.is_superseded():
+    is_recorded = activity.record(session, request, expires_at=moved_end(store, session))
+    is_certain = is_recorded or store.has_started
+    if not is_certain and is_saved(store, response) and store.is_superseded():
         store.leave_cookie()
 
 

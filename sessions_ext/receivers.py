@@ -179,6 +179,7 @@ def on_user_saved(
         # Django signs the other devices out, since their auth hash is of the old one. But nobody has
         # changed the password, so that they are older logins, and not ended ones.
         sessions.active().update(authenticated_at=F("authenticated_at") - timedelta(microseconds=1))
+        verdicts.invalidate({instance.pk}, using)
     elif _saves(sender, "is_active", update_fields) and not instance.is_active and not _may_log_in(instance):
         sessions.revoke(RevokedReason.USER_DISABLED)
 

@@ -63,6 +63,8 @@ def _as_verified(store: Any) -> Any:
 @cache
 def behind_middleware(request_class: Any) -> Any:
     """The class of a request whose `session` is a verified store, whatever is put there."""
+    if issubclass(request_class, _SessionVerified):
+        return request_class
     return type(
         request_class.__name__, (_SessionVerified, request_class), {"__module__": request_class.__module__}
     )
