@@ -8,10 +8,10 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
-from django.db.models.signals import post_delete, pre_delete
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
+from .cleanup import has_receivers_of_all_models
 from .conf import NAMES, conf
 
 # Apps that make session stores of SESSION_ENGINE by themselves.
@@ -117,8 +117,8 @@ def check_middleware_between(**kwargs: Any) -> Iterable[CheckMessage]:
         if _imported(path) is None or (path.startswith("django.") and ".auth." not in path):
             continue
         yield checks.Warning(
-            f"{path!r} stands between AuthenticationMiddleware and UserSessionMiddleware. What it does with the"
-            " session or the user is done before the login is verified.",
+            f"{path!r} stands between AuthenticationMiddleware and UserSessionMiddleware. What it does with"
+            " the session or the user is done before the login is verified.",
             hint="Put UserSessionMiddleware right after AuthenticationMiddleware.",
             id="sessions_ext.W006",
         )
@@ -148,8 +148,8 @@ def check_one_database(**kwargs: Any) -> Iterable[CheckMessage]:
     rows, users = router.db_for_write(UserSession), router.db_for_write(get_user_model())
     if rows != users:
         yield Error(
-            f"DATABASE_ROUTERS write sessions to {rows!r} and users to {users!r}. A session is verified by one"
-            " query of both, and a login locks its user.",
+            f"DATABASE_ROUTERS write sessions to {rows!r} and users to {users!r}. A session is verified by"
+            " one query of both, and a login locks its user.",
             hint="Let the router write UserSession where it writes the user model.",
             id="sessions_ext.E010",
         )
@@ -222,15 +222,6 @@ def check_receivers(**kwargs: Any) -> Iterable[CheckMessage]:
             hint="Connect it with sender=… for the models that it is meant for.",
             id="sessions_ext.W005",
         )
-
-
-def has_receivers_of_all_models() -> bool:
-    """Whether a receiver of pre_delete or post_delete was connected without a sender."""
-
-    class Anything:
-        """A sender that nobody can have named."""
-
-    return pre_delete.has_listeners(Anything) or post_delete.has_listeners(Anything)
 
 
 def _check_order(shorter: str, longer: str, why: str, id: str) -> Iterable[CheckMessage]:

@@ -24,8 +24,8 @@ from django.utils.translation import gettext as _
 
 from ..db.estimates import count_or_estimate
 from ..lifetime import end_by_time
-from ..managers import UserSessionQuerySet
 from ..models import RevokedReason, UserSession
+from ..querysets import UserSessionQuerySet
 from ..reasons import label
 
 logger = logging.getLogger("sessions_ext")

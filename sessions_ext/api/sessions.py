@@ -13,8 +13,8 @@ from ninja.pagination import paginate
 
 from .. import tokens
 from ..exceptions import SessionLimitReached
-from ..managers import UserSessionQuerySet
 from ..models import RevokedReason, UserSession
+from ..querysets import UserSessionQuerySet
 from .auth import RateThrottle, session_auth
 from .problems import Problem, answer_problems, described, finish_answers
 from .schemas import Credentials, Ended, Page, RefreshToken, Session, State, Tokens, Trust

@@ -10,8 +10,8 @@ from django.urls import register_converter
 from django.urls.converters import StringConverter
 from ninja.pagination import paginate
 
-from ..managers import UserSessionQuerySet
 from ..models import RevokedReason
+from ..querysets import UserSessionQuerySet
 from .problems import Problem, described
 from .schemas import Ended, Page, Session, State
 from .sessions import in_state, new_router, revoke_one, sessions_of
