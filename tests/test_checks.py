@@ -9,6 +9,7 @@ import sys
 import pytest
 from django.conf import settings
 from django.core.checks import run_checks
+from django.db.models.signals import post_delete, pre_delete
 from django.test import modify_settings, override_settings
 
 from sessions_ext import checks
@@ -105,8 +106,24 @@ def test_a_fault_is_reported_by_its_id(id, overrides, text, hint):
 
 def test_each_id_means_one_fault_and_is_tested():
     assert sorted(re.findall(r'sessions_ext\.([EW]\d+)"', inspect.getsource(checks))) == sorted(
-        fault[0] for fault in FAULTS
+        [*(fault[0] for fault in FAULTS), "W005"]
     )
+
+
+@pytest.mark.parametrize("signal", [pre_delete, post_delete])
+def test_a_receiver_of_deletes_in_all_models_is_reported(signal):
+    def receive(**kwargs):
+        """Hears of every row of every table."""
+
+    signal.connect(receive)
+    try:
+        (message,) = found()
+    finally:
+        signal.disconnect(receive)
+    assert message.id == "sessions_ext.W005"
+    assert "all models" in message.msg
+    assert "sender=" in message.hint
+    assert found() == []
 
 
 @pytest.mark.parametrize(
