@@ -11,8 +11,8 @@ from channels.generic.websocket import (
 )
 from channels.routing import URLRouter
 from django.urls import path
-from sessions_ext.channels import SessionConsumerMixin, SessionMiddlewareStack
 
+from sessions_ext.channels import SessionConsumerMixin, SessionMiddlewareStack
 from tests.company.sockets import Account
 
 # The codes that the consumers were told their sockets were closed by.
