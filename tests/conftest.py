@@ -32,7 +32,9 @@ collect_ignore += ["company"] if os.environ.get("DJANGO_SETTINGS_MODULE") != "te
 
 def pytest_xdist_auto_num_workers(config) -> int | None:
     """None for single files: one process has run those before a second one has started."""
-    return 0 if all(Path(argument.partition("::")[0]).is_file() for argument in config.args) else os.cpu_count()
+    return (
+        0 if all(Path(argument.partition("::")[0]).is_file() for argument in config.args) else os.cpu_count()
+    )
 
 
 @pytest.hookimpl(tryfirst=True)  # or the workers look for groups before
