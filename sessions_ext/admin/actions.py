@@ -187,7 +187,7 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
             "select_across": select_across,
             # What was ticked may have left the filter by the time of the answer.
             "target": here if select_across == "1" else self.list_url,
-            "back": here,
+            "back": row_url(self.admin_site, shown[0]) if "from_row" in request.POST else here,
         }
         return self._page(request, "confirm", sessions, context)
 
@@ -222,6 +222,10 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
 
 def list_url(site: admin.AdminSite) -> str:
     return reverse("admin:sessions_ext_usersession_changelist", current_app=site.name)
+
+
+def row_url(site: admin.AdminSite, session: UserSession) -> str:
+    return reverse("admin:sessions_ext_usersession_change", args=[session.pk], current_app=site.name)
 
 
 def _operator(request: HttpRequest) -> Any:
