@@ -10,7 +10,7 @@ from tests.store.in_company import site
 from tests.store.in_company.conftest import Browser, few_engines
 from tests.store.in_company.test_reads import NOBODY, is_of, rows_of
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.store.in_company.site")]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.urls("tests.store.in_company.site")]
 
 COOKIE = "sessionid"
 

@@ -15,7 +15,7 @@ from tests.conftest import ENGINES
 from tests.store.in_company import site
 from tests.store.in_company.conftest import FEW, few_engines, in_a_thread, verified_engines
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.store.in_company.site")]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.urls("tests.store.in_company.site")]
 
 FIRST = ["nothing", "user", "data"]
 NOBODY = {"user": None, "row": None, "data": {}}
