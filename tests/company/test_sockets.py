@@ -176,12 +176,13 @@ def test_a_revoke_that_is_rolled_back_closes_nothing(open_as, user):
     assert socket.ask("ping") == "pong"
 
 
-@pytest.mark.usefixtures("at_once")
-def test_a_session_that_began_over_the_scope_closes_its_socket(server, open_as, user):
+@pytest.mark.parametrize(("way", "within"), [("at_once", AT_ONCE), ("by_recheck", 1 + AT_ONCE)])
+def test_a_session_that_began_over_the_scope_closes_its_socket(request, server, user, way, within):
+    request.getfixturevalue(way)
     with closing(Socket(server, "closing-account/")) as socket:
         assert socket.ask("login", username=user.get_username())["user"] == user.get_username()
         rows_of(user).revoke("stolen")
-        assert socket.code_of_close(AT_ONCE) == CLOSED
+        assert socket.code_of_close(within) == CLOSED
 
 
 # By the re-check
