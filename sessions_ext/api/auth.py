@@ -72,7 +72,8 @@ class RateThrottle(threading.local, SimpleRateThrottle):
     calls share.
 
     A caller without an address passes: nobody can be told from another there, and one bucket for all would
-    let any of them lock all others out. So does everybody while the cache does not answer. Both are logged."""
+    let any of them lock all others out. So does everybody while the cache does not answer. Each is
+    logged."""
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
