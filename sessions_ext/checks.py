@@ -8,10 +8,10 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
-from django.db.models.signals import post_delete, pre_delete
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
+from .cleanup import has_receivers_of_all_models
 from .conf import NAMES, conf
 
 # Apps that make session stores of SESSION_ENGINE by themselves.
@@ -113,6 +113,9 @@ def check_middleware_between(**kwargs: Any) -> Iterable[CheckMessage]:
 
     theirs, ours = _position(AuthenticationMiddleware), _position(UserSessionMiddleware)
     for path in settings.MIDDLEWARE[theirs + 1 : ours] if ours and theirs is not None else ():
+        # Django's own touch neither, but those that log in and demand a login.
+        if _imported(path) is None or (path.startswith("django.") and ".auth." not in path):
+            continue
         yield checks.Warning(
             f"{path!r} comes between AuthenticationMiddleware and UserSessionMiddleware, so it works with a"
             " session and a user that are not verified yet.",
@@ -160,7 +163,7 @@ def check_login_url(**kwargs: Any) -> Iterable[CheckMessage]:
 
     try:
         reverse("sessions_ext:list")
-    except NoReverseMatch:
+    except (NoReverseMatch, AttributeError):  # the latter of a project without a ROOT_URLCONF
         return
     if usable_url(settings.LOGIN_URL) is None:
         yield checks.Warning(
@@ -219,15 +222,6 @@ def check_receivers(**kwargs: Any) -> Iterable[CheckMessage]:
             hint="Connect it with sender=… for the models that it is meant for.",
             id="sessions_ext.W005",
         )
-
-
-def has_receivers_of_all_models() -> bool:
-    """Whether a receiver of pre_delete or post_delete was connected without a sender."""
-
-    class Anything:
-        """A sender that nobody can have named."""
-
-    return pre_delete.has_listeners(Anything) or post_delete.has_listeners(Anything)
 
 
 def _check_order(shorter: str, longer: str, why: str, id: str) -> Iterable[CheckMessage]:

@@ -13,10 +13,10 @@ from typing import Any
 from django.db import connections
 from django.db.models import Case, CharField, Count, QuerySet, Value, When
 from django.db.models.deletion import Collector
+from django.db.models.signals import post_delete, pre_delete
 from django.utils import timezone
 
-from .checks import has_receivers_of_all_models
-from .conf import _duration, conf
+from .conf import conf, duration
 from .db.locks import lock_briefly, locked, try_briefly
 from .db.ranges import Place, Range, Ranges
 
@@ -99,7 +99,7 @@ def expired_and_revoked(
     if before and before > now and not include_active:
         raise ArgumentError("before is in the future: sessions that are still active would be deleted.")
     try:
-        kept = conf.REVOKED_RETENTION if retention is None else _duration(retention)
+        kept = conf.REVOKED_RETENTION if retention is None else duration(retention)
     except ValueError as error:
         raise ArgumentError(f"retention must be {error}.") from None
     ends_verdicts = include_active and conf.CACHE is not None
@@ -231,3 +231,12 @@ def cleanup(
             if progress:
                 progress(result)
     return replace(result, is_complete=not any(target.left for target in targets))
+
+
+def has_receivers_of_all_models() -> bool:
+    """Whether a receiver of pre_delete or post_delete was connected without a sender."""
+
+    class Anything:
+        """A sender that nobody can have named."""
+
+    return pre_delete.has_listeners(Anything) or post_delete.has_listeners(Anything)

@@ -17,7 +17,8 @@ from .db.updates import update_returning
 from .decorators import alters_data, twin
 from .lifetime import is_active
 from .limits import FIRST_OWN_ID
-from .managers import UserSessionManager, UserSessionQuerySet, revoke_rows, trust_rows
+from .managers import UserSessionManager
+from .querysets import UserSessionQuerySet, revoke_rows, trust_rows
 from .reasons import EndedBy, RevokedReason, ended_by
 
 logger = logging.getLogger("sessions_ext")

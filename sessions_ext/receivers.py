@@ -16,8 +16,9 @@ from django.http import HttpRequest
 
 from . import authentication, verdicts
 from .conf import conf
+from .mail import send_mail_about
 from .models import RevokedReason, UserSession
-from .new_device import is_new_device, send_mail_about
+from .new_device import is_new_device
 from .requests import request_at_hand
 from .signals import session_started
 from .store import ID_KEY, STAMP_KEY, VerifiedStore, cookie_end, show
@@ -179,6 +180,7 @@ def on_user_saved(
         # Django signs the other devices out, since their auth hash is of the old one. But nobody has
         # changed the password, so that they are older logins, and not ended ones.
         sessions.active().update(authenticated_at=F("authenticated_at") - timedelta(microseconds=1))
+        verdicts.invalidate({instance.pk}, using)
     elif _saves(sender, "is_active", update_fields) and not instance.is_active and not _may_log_in(instance):
         sessions.revoke(RevokedReason.USER_DISABLED)
 

@@ -29,9 +29,9 @@ from django.views.generic import TemplateView, View
 from . import authentication
 from .conf import conf
 from .forms import PasswordForm
-from .managers import UserSessionQuerySet
 from .models import RevokedReason, UserSession
 from .new_device import session_of_link
+from .querysets import UserSessionQuerySet
 
 
 class SessionsMixin:

@@ -7,9 +7,10 @@ from django.urls import path as url
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
-from sessions_ext.api import BearerAuth, CookieAuth, router, session_auth, staff_router
+from sessions_ext.api import BearerAuth, CookieAuth, login_router, router, session_auth, staff_router
 
 api = NinjaAPI(urls_namespace="api")
+api.add_router("", login_router)
 api.add_router("", router)
 api.add_router("", staff_router)
 
@@ -50,6 +51,7 @@ def basket(request):
 
 # A project whose API answers errors in its own way.
 handled = NinjaAPI(urls_namespace="handled")
+handled.add_router("", login_router)
 handled.add_router("", router)
 handled.add_router("", staff_router)
 
@@ -62,6 +64,7 @@ def answer_in_html(request, error):
 
 # A project with Django's LoginRequiredMiddleware.
 behind_login = NinjaAPI(urls_namespace="behind-login", auth=session_auth)
+behind_login.add_router("", login_router)
 behind_login.add_router("", router)
 behind_login.add_router("", staff_router)
 api_urls = behind_login.urls

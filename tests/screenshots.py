@@ -17,7 +17,8 @@ from pathlib import Path
 from django.core import signing
 from playwright.sync_api import Page
 
-from tests.browsers import Visitor, running_chromium, running_demo
+from tests.browsers import Visitor, running_chromium
+from tests.demos import running_demo
 
 FOLDER = Path(__file__).parent.parent / "screenshots"
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -119,14 +120,14 @@ def main(names: list[str]) -> None:
     complaints = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        running_demo(Path(folder), SETTINGS) as server,
+        running_demo(Path(folder), SETTINGS, os.environ.get("LANGUAGE_CODE", "en")) as demo,
         running_chromium() as browser,
     ):
         for look, options in LOOKS.items():
             visitors: dict[str, Visitor] = {}
             for shot in shots:
                 if shot.user not in visitors:
-                    visitors[shot.user] = Visitor(browser, server, **options)
+                    visitors[shot.user] = Visitor(browser, demo.address, **options)
                     if shot.user:
                         visitors[shot.user].log_in(shot.user)
                 take(visitors[shot.user].page, shot, FOLDER / f"{shot.name}-{look}.png")

@@ -20,8 +20,8 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from ..db.estimates import count_or_estimate
-from ..managers import UserSessionQuerySet, revoke_rows, trust_rows
 from ..models import RevokedReason, UserSession
+from ..querysets import UserSessionQuerySet, revoke_rows, trust_rows
 from ..reasons import with_note
 
 BATCH = 1000

@@ -21,10 +21,11 @@ from django.utils.translation import gettext_lazy as _
 from ..clients import normalise_ip
 from ..db.expressions import IsWithin
 from ..models import UserSession
+from ..templatetags.sessions_ext_admin import badge, when
 from . import overview
 from .actions import EVERYWHERE, TEMPLATES, SessionActions
 from .changelist import BoundedPaginator, UserSessionChangeList
-from .display import SHOWN, badge, events, rendered, when
+from .display import SHOWN, events, rendered
 from .filters import DeviceFilter, LastActiveFilter, ReasonFilter, StateFilter
 
 NONE = "\u2013"

@@ -24,9 +24,10 @@ from django.utils.translation import gettext as _
 
 from ..db.estimates import count_or_estimate
 from ..lifetime import end_by_time
-from ..managers import UserSessionQuerySet
 from ..models import RevokedReason, UserSession
+from ..querysets import UserSessionQuerySet
 from ..reasons import label
+from ..templatetags.sessions_ext_admin import local
 
 logger = logging.getLogger("sessions_ext")
 
@@ -115,10 +116,6 @@ class Overview:
 def overview() -> Overview:
     """Everything the page shows, at most a minute old; at most 8 statements."""
     return _cached("overview", _overview)
-
-
-def local(moment: datetime) -> datetime:
-    return timezone.localtime(moment) if timezone.is_aware(moment) else moment
 
 
 def newest_clients() -> Clients:

@@ -55,6 +55,13 @@ def test_the_end_is_exact_to_the_microsecond(user, later, settings, seconds, ali
     assert sessions(user).active().exists() == session.is_active == alive
 
 
+def test_who_signed_in_since_a_moment_did_not_before(user):
+    since = timezone.now()
+    at, before = since, since - timedelta(microseconds=1)
+    rows = {moment: UserSessionFactory(user=user, created_at=moment) for moment in (before, at)}
+    assert list(sessions(user).signed_in_since(since)) == [rows[at]]
+
+
 def test_order_is_by_login_and_then_by_id(user):
     when = timezone.now()
     older = UserSessionFactory(user=user, created_at=when - timedelta(seconds=1))

@@ -32,6 +32,12 @@ def test_what_is_given_outright_wins_over_the_request(user, rf):
     assert (session.ip_address, session.user_agent) == ("203.0.113.1", "wget/1")
 
 
+def test_the_user_of_a_started_session_is_the_one_that_was_given(user, django_assert_num_queries):
+    session = UserSession.objects.start(user)
+    with django_assert_num_queries(0):
+        assert session.user is user
+
+
 def test_start_without_a_request_knows_nobody(user):
     session = UserSession.objects.start(user, ip_address="unknown")
     assert (session.ip_address, session.user_agent, session.device_info) == (None, "", "")

@@ -14,8 +14,9 @@ from django.urls import include
 from django.urls import path as route
 from django.views.generic import View
 
+from sessions_ext.mail import send_mail_about
 from sessions_ext.models import UserSession
-from sessions_ext.new_device import SALT, link_to_end, send_mail_about
+from sessions_ext.new_device import SALT, link_to_end
 from sessions_ext.testing import UserFactory, UserSessionFactory
 from tests.new_device.signing_in import AWAY, IPHONE, link_of, reason_of, sign_in, wait
 
