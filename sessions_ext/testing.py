@@ -33,7 +33,7 @@ class UserFactory(factory.django.DjangoModelFactory):  # type: ignore[misc]
 
 
 class UserSessionFactory(factory.django.DjangoModelFactory):  # type: ignore[misc]
-    """An active session, or with a trait a revoked or an expired one."""
+    """An active session. The traits `revoked` and `expired` make one that has ended."""
 
     class Meta:
         model = UserSession

@@ -135,8 +135,8 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @transaction.non_atomic_requests
     def end_all_view(self, request: HttpRequest) -> HttpResponse:
-        """Ends every session that there is by now, in batches: if it is interrupted, those that
-        are done stay done."""
+        """Ends every session that exists now, in batches. If it is interrupted, what it has ended stays
+        ended."""
         if not (self.has_revoke_permission(request) and self.has_view_permission(request)):
             raise PermissionDenied
         sessions: UserSessionQuerySet = UserSession.objects.active().filter(created_at__lte=timezone.now())
@@ -146,7 +146,7 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
             if own and form.cleaned_data["spare_own"]:
                 sessions = sessions.exclude(pk=own.pk)
             note = form.cleaned_data["reason"]
-            # Before and after, for a run that does not come to its end.
+            # Before and after, because the run may be cut off in between.
             _log_for_all(request, _with_note(gettext("Started ending everybody's sessions"), note))
             count = sum(len(_revoke(batch, note)) for batch in _in_batches(sessions))
             _log_for_all(request, _with_note(_told_of_revoked(count), note))
@@ -158,11 +158,11 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
     def _confirmed(
         self, request: HttpRequest, act: Act, sessions: UserSessionQuerySet
     ) -> HttpResponse | None:
-        """Ask first. When that is answered, act, log and tell."""
+        """Ask for confirmation first. Once that is given, act, log it, and show a message."""
         form = ReasonForm(request.POST if "confirmed" in request.POST else None)
         if form.is_valid():
             note = form.cleaned_data["reason"]
-            # All at once: an act changes what a filter of the list finds.
+            # Read all ids first: the act changes what the list's filter finds.
             pks = list(sessions.order_by("pk").values_list("pk", flat=True))
             batches = (_by_pk(pks[start : start + BATCH]) for start in range(0, len(pks), BATCH))
             count = sum(self._act(request, act, batch, note) for batch in batches)
@@ -185,7 +185,7 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
             "is_revoking": is_revoking,
             "selected": request.POST.getlist(helpers.ACTION_CHECKBOX_NAME),
             "select_across": select_across,
-            # What was ticked may have left the filter by the time of the answer.
+            # A session that was ticked may no longer match the filter when the answer comes.
             "target": here if select_across == "1" else self.list_url,
             "back": row_url(self.admin_site, shown[0]) if "from_row" in request.POST else here,
         }

@@ -34,7 +34,7 @@ PROBLEMS = {
     "invalid_request": (422, gettext_lazy("The request does not match the documented schema.")),
     "throttled": (429, gettext_lazy("Too many requests. Try again later.")),
 }
-# Those that ninja itself answers with, before or around an operation.
+# What ninja itself answers with, before or around an operation.
 BY_STATUS = {
     400: "malformed_request",
     401: "not_authenticated",
@@ -68,8 +68,8 @@ def answer_problems(view: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def finish_answers(run: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Make problem details of ninja's own errors, whatever exception handlers the project's API
-    has; say how to authenticate; and let no cache keep an answer."""
+    """Turn ninja's own errors into problem details, whatever exception handlers the project's API has.
+    Say how to authenticate, and let no cache keep an answer."""
 
     @wraps(run)
     def call(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
