@@ -19,7 +19,7 @@ from .conf import conf
 from .mail import send_mail_about
 from .models import RevokedReason, UserSession
 from .new_device import is_new_device
-from .requests import request_at_hand
+from .requests import carries_token, request_at_hand
 from .signals import session_started
 from .store import ID_KEY, STAMP_KEY, VerifiedStore, cookie_end, show
 
@@ -114,8 +114,15 @@ def _undo_login(request: Any, store: Any) -> None:
 
 
 def on_logout(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
-    """Revoke the row of a logout outside of the middleware; within it the flush does so."""
+    """Revoke the row of a token's logout, and that of a cookie's outside of the middleware; within it the
+    flush does so."""
     store: Any = getattr(request, "session", None)
+    if request is not None and carries_token(request):
+        session: Any = request.user_session  # type: ignore[attr-defined]
+        session.revoke(RevokedReason.LOGOUT)
+        if isinstance(store, VerifiedStore):
+            store.spare()
+        return
     if isinstance(store, VerifiedStore) or not _carries(store, user):
         return
     if session := UserSession.objects.verify(user.pk, store.get(ID_KEY)):

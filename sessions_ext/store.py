@@ -22,7 +22,7 @@ from .conf import conf
 from .models import UserSession, adopted_id
 from .payloads import LoadsByStatement, loads_as_django_does
 from .reasons import RevokedReason
-from .requests import SessionOf, arrival, at_hand, carries_token, note_login, request_at_hand
+from .requests import SessionOf, arrival, at_hand, carries_token, carry_nobody, note_login, request_at_hand
 
 # Where the id of the row stands in the session data, and what it says of `authenticated_at`.
 ID_KEY = "_sessions_ext"
@@ -84,7 +84,7 @@ class VerifiedStore(SessionBase):
     engine_store: Any
     _login: authentication.Login | None = None
     _is_verified = False  # as are data that were copied, or loaded by the engine's own class
-    _is_unknown = _is_late = _is_undone = _is_accessed = False
+    _is_unknown = _is_late = _is_undone = _is_accessed = _is_spared = False
     has_started = False  # a login of this request made the row
     renews_key = False  # a login of this request kept the row
     waits_for_cookie = False  # a login of this request has no row before its cookie comes back
@@ -129,6 +129,11 @@ class VerifiedStore(SessionBase):
         self._is_late = self.has_old_hash = False
         note_login(self)
 
+    def spare(self) -> None:
+        """Let the flush that comes next pass: Django's logout() flushes `request.session`, also where it
+        logs out the session of a token, which is another one."""
+        self._is_spared = True
+
     def undo_login(self) -> None:
         """Be nobody's again, with the data that were there before login()."""
         for key in (auth.SESSION_KEY, auth.BACKEND_SESSION_KEY, auth.HASH_SESSION_KEY, ID_KEY, STAMP_KEY):
@@ -158,6 +163,10 @@ class VerifiedStore(SessionBase):
     _session = property(_get_session)
 
     def flush(self) -> None:
+        if self._is_spared:
+            self._is_spared = False
+            carry_nobody(request_at_hand())
+            return
         self._get_session()
         had_ended = self._login is not None and not self._login.session.revoke(RevokedReason.LOGOUT)
         self._forget()

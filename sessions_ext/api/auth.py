@@ -71,9 +71,8 @@ class RateThrottle(threading.local, SimpleRateThrottle):
     counts atomically. State is per thread, because ninja keeps that of a call on the throttle, which all
     calls share.
 
-    A caller without an address passes: nobody can be told from another there, and one bucket for all would
-    let any of them lock all others out. So does everybody while the cache does not answer. Each is
-    logged."""
+    A caller without an address passes: nobody can be told from another there, and one bucket for all
+    would let each lock the others out. So does everybody while the cache is down. Both are logged."""
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
