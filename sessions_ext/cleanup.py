@@ -164,7 +164,9 @@ class Walk:
             if not target.left or self._is_over():
                 return
         table = target.rows.model._meta.db_table
-        logger.warning("cleanup left %s rows of %s that others have locked", target.name, table)
+        logger.warning(
+            "cleanup skipped %s rows of %s that other transactions kept locked", target.name, table
+        )
 
     def _delete(self, target: Target, whole: Range, skip_locked: bool) -> Iterator[int]:
         size = min(self.batch_size, MAX_IDS if skip_locked else MAX_BATCH)
@@ -218,7 +220,10 @@ def cleanup(
 ) -> CleanupResult:
     """Clear the targets, each of which is named as a field of the result."""
     if has_receivers_of_all_models():
-        logger.warning("cleanup loads each row: a receiver of pre_delete or post_delete hears of all models")
+        logger.warning(
+            "cleanup has to load each row: a receiver of pre_delete or post_delete is connected"
+            " for all models"
+        )
     result = CleanupResult(is_complete=False)
     for target in targets:
         for deleted in walk.clear(target):

@@ -35,7 +35,7 @@ def _send_or_log(*message: str) -> None:
     try:
         send(*message)
     except Exception:
-        logger.exception("could not send the e-mail about a new device")
+        logger.exception("could not send a new device e-mail")
 
 
 def _start_thread(*message: str) -> None:
@@ -61,7 +61,7 @@ if django.VERSION >= (6, 0):
 
     @lru_cache
     def _warn_once(error: str) -> None:
-        logger.warning("django.tasks cannot send the e-mails about new devices, a thread does: %s", error)
+        logger.warning("django.tasks cannot send new device e-mails (%s), using a thread", error)
 
 else:
     _deliver = _start_thread

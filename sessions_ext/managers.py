@@ -61,7 +61,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         not saved; IntegrityError if the refresh token is taken.
         """
         if user.pk is None or user._state.adding:
-            raise ValueError("Only a saved user has sessions.")
+            raise ValueError("Save the user before starting a session.")
         now = timezone.now()
         client = clients.describe(request, ip_address, user_agent)
         latest = now + conf.LIFETIME
@@ -186,7 +186,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
     def _evict(self, user: "AbstractBaseUser", limit: int, keep: "UserSession | None" = None) -> list[UUID]:
         active = self.primary.for_user(user).active()
         if (keep and limit < 1) or (conf.ON_LIMIT == "deny" and active.count() > limit):
-            raise SessionLimitReached(f"Not more than {limit} active sessions.")
+            raise SessionLimitReached(f"MAX_SESSIONS allows {limit} active sessions.")
         others = active.exclude(pk=keep.pk) if keep else active
         return self._end_surplus(user, limit, limits.surplus(others, limit - 1 if keep else limit))
 

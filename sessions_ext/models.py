@@ -183,7 +183,7 @@ class UserSession(models.Model):
         reached. One statement: concurrent calls lose no name. Raises ValueError for a name
         that is empty, over 100 characters or not printable, DoesNotExist for a deleted row."""
         if not 0 < len(name) <= 100 or not name.isprintable():
-            raise ValueError("A provider's name has 1 to 100 printable characters.")
+            raise ValueError("A provider's name must have 1 to 100 printable characters.")
         self._update(
             last_provider_accessed=name,
             last_provider_sync_at=timezone.now(),

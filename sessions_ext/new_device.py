@@ -81,7 +81,7 @@ def _root(request: HttpRequest | None) -> str:
         return f"{scheme}://{request.get_host()}" if request else ""
     except Exception:
         # The host is for the caller to choose; whether there is a mail must not be.
-        logger.warning("an e-mail about a new device goes without its link", exc_info=True)
+        logger.warning("could not make the link of a new device e-mail, sending it without", exc_info=True)
         return ""
 
 

@@ -130,7 +130,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 def revoke_rows(rows: UserSessionQuerySet, reason: str, at: datetime | None = None) -> list[tuple[UUID, Any]]:
     """See UserSessionQuerySet.revoke(). Returns the id and the user of each row that it ended."""
     if not 0 < len(reason) <= 255 or "\0" in reason:
-        raise ValueError("A reason has 1 to 255 characters, and no NUL.")
+        raise ValueError("A reason must have 1 to 255 characters and no NUL.")
     rows._for_write = True
     now, using = at or timezone.now(), rows.db
     # In a transaction, so that no verdict holds between its commit and the news of it.

@@ -47,7 +47,9 @@ class UserSessionAdmin(SessionActions):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     empty_value_display = NONE
-    search_help_text = _("User name, e-mail address, IP address, network such as 203.0.113.0/24, or id")
+    search_help_text = _(
+        "User name, e-mail address, IP address, network such as 203.0.113.0/24, or session id"
+    )
     fieldsets = (
         (None, {"fields": ("of_user", "state", "timeline")}),
         (_("Device"), {"fields": ("device", "trusted", "user_agent")}),
@@ -190,7 +192,7 @@ class UserSessionAdmin(SessionActions):
         count = session.suspicious_activity_count
         return format_html('<span class="session-flagged">{}</span>', count) if count else NONE
 
-    @admin.display(description=_("time line"))
+    @admin.display(description=_("timeline"))
     def timeline(self, session: UserSession) -> str:
         return rendered("timeline", {"events": events(session), "session": session})
 

@@ -130,7 +130,10 @@ def _cached(name: str, make: Callable[[], T]) -> T:
     try:
         found: T | None = cache.get(key)
     except Exception as error:
-        logger.warning("the cache does not answer: %s", type(error).__name__)
+        logger.warning(
+            "the default cache failed (%s), reading the admin's figures from the database",
+            type(error).__name__,
+        )
         return make()
     if found is None:
         found = make()

@@ -124,7 +124,7 @@ def test_it_is_said_who_may_read_the_reason(admin, action):
     session = UserSessionFactory(is_trusted=action == "untrust_selected")
     page = ask(admin, action, session).content.decode()
     assert ("may read it" in page) == action.startswith("revoke")
-    assert ("It is kept in the admin" in page) == action.endswith("trust_selected")
+    assert ("The reason is kept in the admin" in page) == action.endswith("trust_selected")
     assert "may read it" in admin.get(END_ALL).content.decode()
 
 
