@@ -17,13 +17,12 @@ from django.contrib import auth
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
-from django.utils.functional import SimpleLazyObject, empty
 
 from . import authentication
 from .conf import conf
-from .requests import at_hand
+from .requests import SessionOf, at_hand, resolve_anew
 from .signals import session_revoked
-from .store import ID_KEY, STAMP_KEY, verified_store
+from .store import ID_KEY, STAMP_KEY, session_of, verified_store
 
 __all__ = ["SESSION_ENDED", "SessionConsumerMixin", "SessionMiddlewareStack", "UserSessionMiddleware"]
 
@@ -70,7 +69,7 @@ class ScopeRequest(HttpRequest):
         self.session = getattr(session, "_wrapped", session)
         self.META = {f"HTTP_{name}": value for name, value in _headers(scope)}
         self.META["REMOTE_ADDR"] = (scope.get("client") or [""])[0]
-        self.lazy_session = SimpleLazyObject(lambda: verified_store(self).user_session)
+        self.lazy_session = SessionOf(self, session_of)
 
     @property
     def user_session(self) -> Any:
@@ -79,7 +78,7 @@ class ScopeRequest(HttpRequest):
     @user_session.setter
     def user_session(self, value: Any) -> None:
         # The scope was copied since: the object in it resolves anew.
-        self.lazy_session._wrapped = empty
+        resolve_anew(self.lazy_session)
 
 
 class SessionConsumerMixin:
@@ -108,9 +107,10 @@ class _Guard:
 
     async def receive(self) -> Message:
         self.receiving = self.receiving or asyncio.ensure_future(self._receive())
-        ending = asyncio.ensure_future(self.ended.wait())
+        ending: asyncio.Future[Any] = asyncio.ensure_future(self.ended.wait())
         try:
-            await asyncio.wait({self.receiving, ending}, return_when=asyncio.FIRST_COMPLETED)
+            waiting: set[asyncio.Future[Any]] = {self.receiving, ending}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             self.receiving.cancel()
             raise
@@ -139,7 +139,8 @@ class _Guard:
         if store.login is None:
             return True
         await ear.join(store.login.session.user_id)
-        return await database_sync_to_async(_is_valid)(store)
+        is_valid: bool = await database_sync_to_async(_is_valid)(store)
+        return is_valid
 
 
 class _Ear:

@@ -7,9 +7,15 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import router
+from django.db.models.signals import post_delete, pre_delete
+from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
 from .conf import NAMES, conf
+
+# Apps that make session stores of SESSION_ENGINE by themselves.
+READ_SESSIONS_THEMSELVES = ("channels", "daphne", "allauth.headless", "allauth.usersessions")
 
 
 @register("sessions_ext")
@@ -98,6 +104,77 @@ def check_paths(**kwargs: Any) -> Iterable[CheckMessage]:
 
 
 @register("sessions_ext")
+def check_middleware_between(**kwargs: Any) -> Iterable[CheckMessage]:
+    if not apps.is_installed("django.contrib.auth"):
+        return
+    from django.contrib.auth.middleware import AuthenticationMiddleware
+
+    from .middleware import UserSessionMiddleware
+
+    theirs, ours = _position(AuthenticationMiddleware), _position(UserSessionMiddleware)
+    for path in settings.MIDDLEWARE[theirs + 1 : ours] if ours and theirs is not None else ():
+        # Django's own touch neither, but those that log in and demand a login.
+        if _imported(path) is None or (path.startswith("django.") and ".auth." not in path):
+            continue
+        yield checks.Warning(
+            f"{path!r} stands between AuthenticationMiddleware and UserSessionMiddleware. What it does with the"
+            " session or the user is done before the login is verified.",
+            hint="Put UserSessionMiddleware right after AuthenticationMiddleware.",
+            id="sessions_ext.W006",
+        )
+
+
+@register("sessions_ext")
+def check_engine(**kwargs: Any) -> Iterable[CheckMessage]:
+    package, _, name = settings.SESSION_ENGINE.rpartition(".")
+    readers = ", ".join(filter(apps.is_installed, READ_SESSIONS_THEMSELVES))
+    if package == "django.contrib.sessions.backends" and readers:
+        yield checks.Warning(
+            f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, and {readers} makes stores of it itself: those"
+            " give out the data of ended logins, too.",
+            hint=f"Set it to 'sessions_ext.engines.{name}'. Nobody is logged out by that.",
+            id="sessions_ext.W007",
+        )
+
+
+@register("sessions_ext")
+def check_one_database(**kwargs: Any) -> Iterable[CheckMessage]:
+    if not apps.is_installed("django.contrib.auth"):
+        return
+    from django.contrib.auth import get_user_model
+
+    from .models import UserSession
+
+    rows, users = router.db_for_write(UserSession), router.db_for_write(get_user_model())
+    if rows != users:
+        yield Error(
+            f"DATABASE_ROUTERS write sessions to {rows!r} and users to {users!r}. A session is verified by one"
+            " query of both, and a login locks its user.",
+            hint="Let the router write UserSession where it writes the user model.",
+            id="sessions_ext.E010",
+        )
+
+
+@register("sessions_ext")
+def check_login_url(**kwargs: Any) -> Iterable[CheckMessage]:
+    if not apps.is_installed("django.contrib.auth"):
+        return
+    from .views import usable_url
+
+    try:
+        reverse("sessions_ext:list")
+    except (NoReverseMatch, AttributeError):  # the latter of a project without a ROOT_URLCONF
+        return
+    if usable_url(settings.LOGIN_URL) is None:
+        yield checks.Warning(
+            f'LOGIN_URL is {settings.LOGIN_URL!r}, which is no page of this site. "Your devices" sends people'
+            " there who are not signed in.",
+            hint="Set LOGIN_URL to the path or the name of your login page.",
+            id="sessions_ext.W008",
+        )
+
+
+@register("sessions_ext")
 def check_idle_within_lifetime(**kwargs: Any) -> Iterable[CheckMessage]:
     yield from _check_order("IDLE_TIMEOUT", "LIFETIME", "which ends every session first", "sessions_ext.W001")
 
@@ -134,6 +211,26 @@ def check_cache(**kwargs: Any) -> Iterable[CheckMessage]:
             hint="Use Redis or Memcached.",
             id="sessions_ext.W004",
         )
+
+
+@register("sessions_ext")
+def check_receivers(**kwargs: Any) -> Iterable[CheckMessage]:
+    if has_receivers_of_all_models():
+        yield checks.Warning(
+            "A receiver of pre_delete or post_delete is connected for all models, so cleanup_sessions has to"
+            " load each row that it deletes, which is many times slower.",
+            hint="Connect it with sender=… for the models that it is meant for.",
+            id="sessions_ext.W005",
+        )
+
+
+def has_receivers_of_all_models() -> bool:
+    """Whether a receiver of pre_delete or post_delete was connected without a sender."""
+
+    class Anything:
+        """A sender that nobody can have named."""
+
+    return pre_delete.has_listeners(Anything) or post_delete.has_listeners(Anything)
 
 
 def _check_order(shorter: str, longer: str, why: str, id: str) -> Iterable[CheckMessage]:

@@ -1,41 +1,51 @@
-"""Deletes what ended long enough ago: along the indexes, in short transactions, so that a table of
-any size goes on serving logins meanwhile."""
+"""Deletes what ended long enough ago: range by range along an index, each in a short transaction of its
+own, so that a table of any size goes on serving logins meanwhile."""
 
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 from django.db import connections
 from django.db.models import Case, CharField, Count, QuerySet, Value, When
 from django.db.models.deletion import Collector
 from django.utils import timezone
 
+from .checks import has_receivers_of_all_models
 from .conf import _duration, conf
-from .ended import MAX_IDS, Ended
+from .db.locks import lock_briefly, locked, try_briefly
+from .db.ranges import Place, Range, Ranges
 
 logger = logging.getLogger("sessions_ext")
 
 DAYS = {"under a day": 1, "1 to 7 days": 7, "7 to 30 days": 30, "30 to 90 days": 90, "90 to 365 days": 365}
 AGES = ("still active", *DAYS, "over a year")
-MAX_BATCH = 1_000_000  # a batch is one transaction
+MAX_BATCH = 1_000_000  # rows in one transaction
 MAX_LOADED = 500  # rows a batch for a project's receivers, which run while these are locked
-SLICE = 0.1  # seconds that the database goes on by itself
-LOCK_PAUSE, RETURNS = 1.0, 10  # seconds, and how often locked rows are tried again
+MAX_IDS = 1000  # ids in one statement
+AHEAD = 10  # batches whose ends are read at once
+RETRIES, LOCK_PAUSE = 10, 1.0  # how often a locked range is tried again, and the seconds in between
 
 
-class Cleaned(NamedTuple):
+@dataclass(frozen=True)
+class CleanupResult:
     """How many rows cleanup() deleted, by how their sessions ended; and whether those were all."""
 
     expired: int = 0
     revoked: int = 0
     is_complete: bool = True
 
+    @property
+    def total(self) -> int:
+        return self.expired + self.revoked
 
-class Preview(NamedTuple):
+
+@dataclass(frozen=True)
+class CleanupPreview:
     """What cleanup() would delete: how many rows of which age (a key of AGES), the revoked by reason."""
 
     expired: dict[str, int]
@@ -46,9 +56,45 @@ class ArgumentError(ValueError):
     """An argument of cleanup() that cannot be meant."""
 
 
-def ended_rows(
+@dataclass
+class Target:
+    """Rows to delete, in the order of a column and of the primary key, for which there is an index; and
+    the ranges of them that are `left` to do. `is_plain`: the database alone has to know that they go,
+    and nobody has to load them."""
+
+    name: str
+    rows: QuerySet[Any]
+    column: str
+    is_plain: bool
+    left: list[Range] = field(default_factory=lambda: [Range()])
+
+    def __post_init__(self) -> None:
+        self.ranges = Ranges(self.rows, self.column)
+
+    def places(self, part: Range, steps: list[int]) -> list[Place] | None:
+        """See Ranges.places(); None where it met a lock, as of a migration."""
+        return try_briefly(partial(self.ranges.places, part, steps), self.rows.db)
+
+    def has_rows(self, part: Range) -> bool:
+        return self.places(part, [1]) != []
+
+    def delete(self, part: Range, skip_locked: bool) -> int | None:
+        """Delete the rows of a range and return how many those were; None, having done nothing, where
+        it met a lock. With `skip_locked` it deletes those that are not locked."""
+        if self.is_plain and not skip_locked:
+            return try_briefly(partial(self.ranges.delete, part), self.rows.db)
+        lock = partial(locked, self.ranges.within(part), skip_locked)
+        if self.is_plain:
+            return try_briefly(lambda: self._delete(lock()), self.rows.db)
+        return lock_briefly(lock, self.rows.db, self._delete)
+
+    def _delete(self, rows: QuerySet[Any]) -> int:
+        return rows.delete()[1].get(rows.model._meta.label, 0)
+
+
+def expired_and_revoked(
     rows: QuerySet[Any], before: datetime | None, retention: timedelta | float | None, include_active: bool
-) -> list[Ended]:
+) -> list[Target]:
     now = timezone.now()
     if before and before > now and not include_active:
         raise ArgumentError("before is in the future: sessions that are still active would be deleted.")
@@ -61,27 +107,27 @@ def ended_rows(
     expired = rows.filter(is_revoked=False, expires_at__lt=before or now)
     revoked = rows.filter(is_revoked=True, revoked_at__lt=now - kept)
     return [
-        Ended("expired", "expires_at", expired, is_plain),
-        Ended("revoked", "revoked_at", revoked, is_plain),
+        Target("expired", expired, "expires_at", is_plain),
+        Target("revoked", revoked, "revoked_at", is_plain),
     ]
 
 
-def preview(expired: Ended, revoked: Ended) -> Preview:
-    result = Preview(dict(_by_age(expired)), {})
+def preview(expired: Target, revoked: Target) -> CleanupPreview:
+    by_reason: dict[str, dict[str, int]] = {}
     for reason, age, count in _by_age(revoked, "revoked_reason"):
-        result.revoked.setdefault(reason, {})[age] = count
-    return result
+        by_reason.setdefault(reason, {})[age] = count
+    return CleanupPreview(dict(_by_age(expired)), by_reason)
 
 
-def _by_age(ended: Ended, *columns: str) -> Any:
+def _by_age(target: Target, *columns: str) -> Any:
     now = timezone.now()
     bounds = {"still active": 0, **DAYS}
     whens = [
-        When(**{f"{ended.column}__gt": now - timedelta(days=days)}, then=Value(age))
+        When(**{f"{target.column}__gt": now - timedelta(days=days)}, then=Value(age))
         for age, days in bounds.items()
     ]
     age = Case(*whens, default=Value("over a year"), output_field=CharField())
-    return ended.rows.annotate(age=age).values_list(*columns, "age").annotate(count=Count("pk"))
+    return target.rows.annotate(age=age).values_list(*columns, "age").annotate(count=Count("pk"))
 
 
 @dataclass
@@ -92,9 +138,9 @@ class Walk:
     sleep: float
     max_rows: int | None
     max_seconds: float | None
-    progress: Callable[[Cleaned], object] | None = None
     should_stop: Callable[[], object] | None = None
-    done: Cleaned = field(default_factory=Cleaned)
+    deleted: int = 0
+    pause: float = 0  # before the next batch
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch_size <= MAX_BATCH:
@@ -105,62 +151,78 @@ class Walk:
                 raise ArgumentError(f"{name} must be {least} or more.")
         self.deadline = None if self.max_seconds is None else time.monotonic() + self.max_seconds
 
-    def run(self, all_ended: list[Ended]) -> Cleaned:
-        for ended in all_ended:
-            for deleted in self._batches(ended):
-                so_far = {ended.how: getattr(self.done, ended.how) + deleted}
-                self.done = self.done._replace(**so_far, is_complete=False)
-                if self.progress:
-                    self.progress(self.done)
-        return self.done._replace(is_complete=all(ended.is_gone for ended in all_ended))
+    def clear(self, target: Target) -> Iterator[int]:
+        """Delete the rows of a target, as far as the bounds allow, and yield how many each batch were.
+        What comes in behind it is for the next cleanup; what is locked is tried again at the end."""
+        for attempt in range(1 + RETRIES):
+            if attempt > 1:
+                self._wait(LOCK_PAUSE)
+            todo, target.left = target.left, []
+            for part in todo:
+                yield from self._delete(target, part, skip_locked=attempt > 0)
+            target.left = [part for part in target.left if target.has_rows(part)]
+            if not target.left or self._is_over():
+                return
+        table = target.rows.model._meta.db_table
+        logger.warning("cleanup left %s rows of %s that others have locked", target.name, table)
 
-    def _batches(self, ended: Ended) -> Iterator[int]:
-        """Delete the rows upwards along their index, and yield how many each batch were. A batch starts
-        at the mark where the last one ended: the index entries of the rows just deleted are still
-        there, and would be read again. What comes in behind the mark is for the next cleanup; what
-        was locked is tried again at the end, some times."""
-        size = self.batch_size if ended.is_plain else min(self.batch_size, MAX_LOADED)
-        returns = 0
-        while not self._is_over():
-            most = 0 if self.sleep else self._room() // size
-            done = self.done
-            yield from ended.delete_full_batches(size, most, self._seconds())
-            if self.done != done and not ended.is_locked:
-                continue
-            began = time.monotonic()
-            deleted = None if ended.is_locked else ended.delete_batch(min(size, self._room()))
-            if deleted is None:
-                deleted = ended.delete_batch(min(size, self._room(), MAX_IDS), skip_locked=True)
-            if deleted:
-                yield deleted
-            if deleted is None:
-                self._pause(LOCK_PAUSE)
-            elif not ended.is_finished:
+    def _delete(self, target: Target, whole: Range, skip_locked: bool) -> Iterator[int]:
+        size = min(self.batch_size, MAX_IDS if skip_locked else MAX_BATCH)
+        if not target.is_plain:
+            size = min(size, MAX_LOADED)
+        rest, is_last = whole, False
+        while not is_last:
+            steps = self._steps(size)
+            ends = None if self._is_over() else target.places(rest, steps)
+            if ends is None:
+                target.left.append(rest)
+                return
+            is_last = len(ends) < len(steps)
+            for end in [*ends, rest.high] if is_last else ends:
+                self._wait(self.pause)
+                if self._is_over():
+                    target.left.append(rest)
+                    return
+                began = time.monotonic()
+                part, rest = Range(rest.low, end), Range(end, rest.high)
+                deleted = target.delete(part, skip_locked)
+                if deleted is None or skip_locked:
+                    target.left.append(part)
                 # On SQLite, who waits to write looks for a gap every tenth of a second.
-                is_fair = connections[ended.rows.db].features.has_select_for_update
-                self._pause(self.sleep if is_fair else max(self.sleep, time.monotonic() - began))
-            elif not ended.has_skipped:
-                return
-            elif returns == RETURNS:
-                logger.warning("cleanup left %s sessions that are locked, or that a trigger keeps", ended.how)
-                return
-            else:
-                returns += 1
-                self._pause(LOCK_PAUSE)
-                ended.go_back()
+                is_fair = connections[target.rows.db].features.has_select_for_update
+                self.pause = self.sleep if is_fair else max(self.sleep, time.monotonic() - began)
+                if deleted:
+                    self.deleted += deleted
+                    yield deleted
+
+    def _steps(self, size: int) -> list[int]:
+        """The sizes of the next batches, some of them ahead."""
+        full, more = divmod(min(AHEAD * size, self._room()), size)
+        return [size] * full + [more] * bool(more)
 
     def _room(self) -> int:
-        done = self.done.expired + self.done.revoked
-        return sys.maxsize if self.max_rows is None else self.max_rows - done
-
-    def _seconds(self) -> float:
-        return SLICE if self.deadline is None else min(SLICE, self.deadline - time.monotonic())
+        return sys.maxsize if self.max_rows is None else self.max_rows - self.deleted
 
     def _is_over(self) -> bool:
         is_late = self.deadline is not None and time.monotonic() >= self.deadline
         return is_late or self._room() < 1 or bool(self.should_stop and self.should_stop())
 
-    def _pause(self, seconds: float) -> None:
+    def _wait(self, seconds: float) -> None:
         while seconds > 0 and not self._is_over():
             time.sleep(min(seconds, 0.1))
             seconds -= 0.1
+
+
+def cleanup(
+    targets: list[Target], walk: Walk, progress: Callable[[CleanupResult], object] | None = None
+) -> CleanupResult:
+    """Clear the targets, each of which is named as a field of the result."""
+    if has_receivers_of_all_models():
+        logger.warning("cleanup loads each row: a receiver of pre_delete or post_delete hears of all models")
+    result = CleanupResult(is_complete=False)
+    for target in targets:
+        for deleted in walk.clear(target):
+            result = replace(result, **{target.name: getattr(result, target.name) + deleted})
+            if progress:
+                progress(result)
+    return replace(result, is_complete=not any(target.left for target in targets))

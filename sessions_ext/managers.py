@@ -4,6 +4,7 @@
 from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -18,7 +19,7 @@ from django.utils import timezone
 
 from . import cleanup as cleaning
 from . import clients, limits, signals, verdicts
-from .cleanup import Cleaned
+from .cleanup import CleanupPreview, CleanupResult
 from .conf import conf
 from .db.locks import in_lock_order, seeing_latest, take_write_lock
 from .db.prepared import Parameter, Statement
@@ -280,39 +281,40 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
     @alters_data
     def cleanup(
         self,
-        before: datetime | None = None,
         *,
+        before: datetime | None = None,
         retention: timedelta | float | None = None,
         batch_size: int = 5000,
         sleep: float = 0,
         max_rows: int | None = None,
         max_seconds: float | None = None,
         include_active: bool = False,
-        progress: Callable[[Cleaned], object] | None = None,
+        progress: Callable[[CleanupResult], object] | None = None,
         should_stop: Callable[[], object] | None = None,
-    ) -> Cleaned:
+    ) -> CleanupResult:
         """Delete the rows that expired before `before` (default now) unrevoked, and those revoked
         longer ago than `retention` (default REVOKED_RETENTION), in short transactions of `batch_size`
         rows, `sleep` seconds apart. Stops after `max_rows` rows, after `max_seconds` seconds, or when
-        `should_stop()` is true; `progress(cleaned)` is called for each batch. On PostgreSQL both wait
-        for the batches of a tenth of a second, unless they are to `sleep`. Sends sessions_cleaned.
-        Raises ValueError for a `before` in the future, unless `include_active` says it is meant."""
+        `should_stop()` is true, which it asks between batches; `progress(result)` is called after each.
+        Sends sessions_cleaned. Raises ValueError for a `before` in the future, unless `include_active`
+        says it is meant."""
         rows = self.primary
-        ended = cleaning.ended_rows(rows, before, retention, include_active)
-        walk = cleaning.Walk(batch_size, sleep, max_rows, max_seconds, progress, should_stop)
-        cleaned = walk.run(ended)
-        signals.send_after_commit(signals.sessions_cleaned, self.model, rows.db, **cleaned._asdict())
-        return cleaned
+        targets = cleaning.expired_and_revoked(rows, before, retention, include_active)
+        walk = cleaning.Walk(batch_size, sleep, max_rows, max_seconds, should_stop)
+        result = cleaning.cleanup(targets, walk, progress)
+        signals.send_after_commit(signals.sessions_cleaned, self.model, rows.db, **asdict(result))
+        return result
 
     def preview_cleanup(
         self,
-        before: datetime | None = None,
         *,
+        before: datetime | None = None,
         retention: timedelta | float | None = None,
         include_active: bool = False,
-    ) -> cleaning.Preview:
+    ) -> CleanupPreview:
         """What cleanup() would delete now, counted exactly, by reason and age. Two queries."""
-        return cleaning.preview(*cleaning.ended_rows(self.primary, before, retention, include_active))
+        targets = cleaning.expired_and_revoked(self.primary, before, retention, include_active)
+        return cleaning.preview(*targets)
 
     aby_refresh_token = twin(by_refresh_token)
     astart = twin(start)

@@ -7,11 +7,13 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
+from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
 from django.http import HttpRequest, HttpResponseBase
+from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
@@ -19,8 +21,8 @@ from . import activity
 from .conf import conf
 from .models import UserSession
 from .reasons import RevokedReason
-from .requests import at_hand
-from .store import VerifiedStore, cookie_end, show, user_of, verified_store
+from .requests import AtHand, at_hand
+from .store import VerifiedStore, behind_middleware, cookie_end, show, user_of, verified_store
 
 SECOND = timedelta(seconds=1)
 
@@ -47,18 +49,18 @@ class UserSessionMiddleware:
         if iscoroutinefunction(self):
             return self.__acall__(request)
         attach(request)
-        with at_hand(request):
+        with at_hand(request) as now:
             response = self.get_response(request)
-            finish(request, response)
+            finish(now, response)
         return response
 
     async def __acall__(self, request: HttpRequest) -> Any:
         """See __call__()."""
         attach(request)
-        with at_hand(request):
+        with at_hand(request) as now:
             response = await self.get_response(request)
-            if is_finish_due(request, response):
-                await sync_to_async(finish)(request, response)
+            if is_finish_due(now, response):
+                await sync_to_async(finish)(now, response)
         return response
 
 
@@ -69,19 +71,33 @@ def attach(request: Any) -> None:
         raise ImproperlyConfigured(
             "UserSessionMiddleware needs SessionMiddleware and AuthenticationMiddleware before it."
         )
-    verified_store(request)
+    request_class: Any = type(request)
+    request.__class__ = behind_middleware(request_class)
     # A user who is not lazy was set by another kind of login, which is not ours to undo.
     if isinstance(request.user, SimpleLazyObject):
-        request.user = SimpleLazyObject(lambda: user_of(request) or AnonymousUser())
-        request.auser = partial(auser, request)
+        is_djangos = vars(request.user)["_setupfunc"].__module__ == AuthenticationMiddleware.__module__
+        theirs = None if is_djangos else request.user
+        request.user = SimpleLazyObject(lambda: _user(request, theirs))
+        request.auser = partial(auser, request, theirs)
     show(request)
     request.auser_session = partial(auser_session, request)
 
 
-async def auser(request: HttpRequest) -> Any:
+def _user(request: Any, theirs: Any) -> Any:
+    """The user of the session; as `theirs`, where another middleware has wrapped Django's."""
+    user = user_of(request)
+    if user is None:
+        return AnonymousUser()
+    if theirs is None:
+        return user
+    request._cached_user = user  # so that Django's own get_user() asks no more
+    return theirs
+
+
+async def auser(request: HttpRequest, theirs: Any = None) -> Any:
     with at_hand(request):
         await verified_store(request).ahas_key(SESSION_KEY)
-        return verified_store(request).user or AnonymousUser()
+    return _user(request, theirs)
 
 
 async def auser_session(request: HttpRequest) -> UserSession | None:
@@ -90,38 +106,36 @@ async def auser_session(request: HttpRequest) -> UserSession | None:
         return verified_store(request).user_session
 
 
-def is_finish_due(request: HttpRequest, response: HttpResponseBase) -> bool:
-    """Whether finish() has anything to write; no query."""
-    store = request.session
-    if not isinstance(store, VerifiedStore):
-        return False
-    if store.keeps_cookie:
-        return True
-    login = store.login
-    return login is not None and (
+def is_finish_due(now: AtHand, response: HttpResponseBase) -> bool:
+    """Whether finish() has anything to do; no query."""
+    return any(
         response.status_code >= 500
         or store.has_old_hash
-        or activity.is_due(login.session)
-        or moved_end(store, login.session) is not None
+        or store.renews_key
+        or activity.is_due(store.login.session)
         or is_saved(store, response)
-    )
+        for store in now.stores
+        if store.login is not None
+    ) or keeps_cookie(now.request)
 
 
-def finish(request: HttpRequest, response: HttpResponseBase) -> None:
+def finish(now: AtHand, response: HttpResponseBase) -> None:
     """After the view: end a login whose answer failed, record activity, and follow a cookie whose end
     has moved. Where the login ended meanwhile, see to it that the answer leaves the cookie alone."""
-    store = request.session
-    if not isinstance(store, VerifiedStore):
-        return
-    login = store.login
     try:
-        if login is not None and login.user is not None:
-            _finish_login(store, login.session, request, response)
+        for store in now.stores:
+            if store.login is not None and store.login.user is not None:
+                _finish_login(store, store.login.session, now.request, response)
     except Error:
         # The view has done its work, and its answer stands.
         logger.warning("could not record the activity of a session", exc_info=True)
-    if store.keeps_cookie:
+    if keeps_cookie(now.request):
         patch_vary_headers(response, ("Cookie",))
+
+
+def keeps_cookie(request: HttpRequest) -> bool:
+    store = getattr(request, "session", None)
+    return isinstance(store, VerifiedStore) and store.keeps_cookie
 
 
 def _finish_login(
@@ -134,12 +148,12 @@ def _finish_login(
     if store.has_old_hash:
         session.revoke(RevokedReason.PASSWORD_CHANGE)
         return
-    end = moved_end(store, session)
-    is_due = end is not None or activity.is_due(session)
-    if is_due and not activity.record(session, request, expires_at=end) and not store.is_login_active():
-        store.keeps_cookie = True
-    elif is_saved(store, response):
-        store.save_ahead()
+    if store.renews_key and response.status_code < 500:
+        store.cycle_key()
+    is_recorded = activity.record(session, request, expires_at=moved_end(store, session))
+    is_certain = is_recorded or store.has_started
+    if not is_certain and is_saved(store, response) and store.is_superseded():
+        store.leave_cookie()
 
 
 def is_saved(store: VerifiedStore, response: HttpResponseBase) -> bool:
@@ -158,4 +172,5 @@ def moved_end(store: VerifiedStore, session: UserSession) -> Any:
     if abs(end - session.expires_at) > ahead:
         return end
     # A little further than asked, so that a click every few seconds is not a write each.
-    return min(end + ahead, latest) if end - session.expires_at >= SECOND else None
+    further = min(ahead, (end - timezone.now()) / 60)
+    return min(end + further, latest) if end - session.expires_at >= SECOND else None

@@ -103,10 +103,13 @@ class UserSession(models.Model):
             ),
             # a user's sessions, newest first; the cascade from a deleted user
             models.Index(name="sessions_ext_newest", fields=["user", "-created_at", "-id"]),
-            # cleanup of expired rows
-            models.Index(name="sessions_ext_expiry", fields=["expires_at"], condition=Q(is_revoked=False)),
-            # cleanup of revoked rows
-            models.Index(name="sessions_ext_revoked", fields=["revoked_at"], condition=Q(is_revoked=True)),
+            # cleanup of expired rows, and of revoked ones; with the id, no two rows are in one place
+            models.Index(
+                name="sessions_ext_expiry", fields=["expires_at", "id"], condition=Q(is_revoked=False)
+            ),
+            models.Index(
+                name="sessions_ext_revoked", fields=["revoked_at", "id"], condition=Q(is_revoked=True)
+            ),
         ]
 
     def __str__(self) -> str:

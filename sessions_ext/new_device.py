@@ -11,18 +11,19 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core import mail, signing
 from django.core.exceptions import ValidationError
-from django.db.models import Case, Q, When
+from django.db.models import Case, Max, Q, When
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 
-from .clients import network
+from .clients import device, network
 from .managers import UserSessionQuerySet
 from .models import RevokedReason, UserSession
 
 logger = logging.getLogger("sessions_ext")
 
 REMEMBERED = timedelta(days=90)
+COMPARED = 300  # of the user agents and addresses seen last
 LINK_LIFETIME = timedelta(days=7)
 SALT = "sessions_ext.not_me"
 # Whoever was there before one of these is no acquaintance.
@@ -31,22 +32,36 @@ DISTRUSTED = (RevokedReason.NOT_ME, RevokedReason.SUSPICIOUS, RevokedReason.REFR
 
 def is_new_device(session: UserSession) -> bool:
     """Whether none of the user's earlier sessions of the last 90 days, and no trusted one, was of
-    this device family and in this network. Never so for the user's very first. One or two queries."""
+    this device family and in this network. Never so for the user's very first; always for others
+    without an address. One or two queries."""
     if session.is_adopted:
         return False  # adopted from before the app was installed: nobody signed in
     at = session.created_at
     sessions: UserSessionQuerySet = UserSession.objects.using(session._state.db).for_user(session.user_id)
     # Earlier ones only, so that of two at once from a new device one is told of.
     earlier = sessions.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=session.pk))
-    seen_lately = Q(last_activity_at__gte=at - REMEMBERED) | Q(
+    return not _is_familiar(session, earlier) and earlier.exists()
+
+
+def _is_familiar(session: UserSession, earlier: UserSessionQuerySet) -> bool:
+    here = network(session.ip_address)
+    if here is None:
+        return False  # nobody is known to have been there
+    seen_lately = Q(last_activity_at__gte=session.created_at - REMEMBERED) | Q(
         pk__in=earlier.active().filter(is_trusted=True)
     )
-    familiar = earlier.filter(seen_lately, device_info=session.device_info)
     # The latest address is of whoever had the cookie, who may be why the session was revoked.
     latest = Case(When(is_revoked=True, then="ip_address"), default="last_ip_address")
-    addresses = familiar.exclude(revoked_reason__in=DISTRUSTED).values_list("ip_address", latest)
-    networks = {network(address) for pair in addresses.distinct() for address in pair}
-    return network(session.ip_address) not in networks and earlier.exists()
+    clients = (
+        earlier.filter(seen_lately)
+        .exclude(revoked_reason__in=DISTRUSTED)
+        .values_list("user_agent", "ip_address", latest)
+        .annotate(seen=Max("last_activity_at"))
+        .order_by("-seen")[:COMPARED]
+    )
+    agents = {agent for agent, *addresses, _ in clients if here in map(network, addresses)}
+    # All are named now: a name from the row may be of an older ua-parser.
+    return device(session.user_agent) in map(device, agents)
 
 
 def send_mail_about(session: UserSession, request: HttpRequest | None) -> None:

@@ -74,9 +74,10 @@ def network_changed(session: "UserSession", sighting: Sighting) -> None:
 
 def device_changed(session: "UserSession", sighting: Sighting) -> None:
     """The session is used by another kind of device than the one that signed in."""
-    device = clients.client_device(sighting.request)
-    if sighting.request and session.device_info and device != session.device_info:
-        session.flag_suspicious("device_changed", previous=session.device_info, device_info=device)
+    # Both are named now: a name from the row may be of an older ua-parser.
+    previous, device = clients.device(session.user_agent), clients.client_device(sighting.request)
+    if sighting.request and previous and device != previous:
+        session.flag_suspicious("device_changed", previous=previous, device_info=device)
 
 
 def impossible_travel(session: "UserSession", sighting: Sighting) -> None:

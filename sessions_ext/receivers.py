@@ -53,7 +53,10 @@ def on_login(
     by tokens comes with its `user_session`. Whatever refuses the row undoes the login."""
     request = request or request_at_hand()
     store: Any = getattr(request, "session", None)
-    if request is None or user_session or not _carries(store, user) or _comes_with_each_request(store):
+    if request is None or user_session or not _carries(store, user):
+        return
+    if _comes_with_each_request(store):
+        store.waits_for_cookie = True
         return
     try:
         session = _row_of(store, user) or UserSession.objects.start(
@@ -78,8 +81,11 @@ def _row_of(store: Any, user: Any) -> UserSession | None:
         current = store.get(ID_KEY)
     session = UserSession.objects.verify(user.pk, current) if current else None
     if session:
-        store.cycle_key()
         authentication.renew(session)
+        if isinstance(store, VerifiedStore):
+            store.renews_key = True  # once the answer is known: Django sets no cookie with an error
+        else:
+            store.cycle_key()
     return session
 
 
@@ -139,6 +145,9 @@ def before_user_saved(
     if instance.password not in stored:
         is_renewal = update_fields and [*update_fields] == ["password"] and _renews_hash(instance, *stored)
         instance._sessions_ext_password = RENEWED if is_renewal else CHANGED
+        store = getattr(request_at_hand(), "session", None)
+        if is_renewal and isinstance(store, VerifiedStore):
+            store.has_key(auth.SESSION_KEY)  # while the hash that it carries still holds
 
 
 def on_user_saved(
@@ -155,8 +164,7 @@ def on_user_saved(
     if raw or using != router.db_for_write(UserSession):
         return
     if password == CHANGED:
-        store = _store_at_hand(instance)
-        if store and store.login:
+        if store := _store_at_hand(instance):
             session = store.login.session
             session.untrust()
             authentication.renew(session)
@@ -164,14 +172,19 @@ def on_user_saved(
             sessions = sessions.exclude(pk=session.pk)
         sessions.revoke(RevokedReason.PASSWORD_CHANGE)
     elif password == RENEWED:
-        # Django signs these devices out, since their auth hash is of the old one. But nobody has changed
-        # the password, so that they are older logins, and not ended ones.
+        if store := _store_at_hand(instance):
+            # It was in this browser that the password was given.
+            store[auth.HASH_SESSION_KEY] = instance.get_session_auth_hash()
+            sessions = sessions.exclude(pk=store.login.session.pk)
+        # Django signs the other devices out, since their auth hash is of the old one. But nobody has
+        # changed the password, so that they are older logins, and not ended ones.
         sessions.active().update(authenticated_at=F("authenticated_at") - timedelta(microseconds=1))
+        verdicts.invalidate({instance.pk}, using)
     elif _saves(sender, "is_active", update_fields) and not instance.is_active and not _may_log_in(instance):
         sessions.revoke(RevokedReason.USER_DISABLED)
 
 
-def _store_at_hand(user: Any) -> VerifiedStore | None:
+def _store_at_hand(user: Any) -> Any:
     """The session of the request at hand, if it is known to be a login of this user."""
     store = getattr(request_at_hand(), "session", None)
     login = store.login if isinstance(store, VerifiedStore) else None

@@ -1,6 +1,6 @@
 """The request at hand, for code that is not given it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -8,28 +8,34 @@ from typing import Any, NamedTuple
 
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.functional import LazyObject
 
 from .models import UserSession
 
 
-class _AtHand(NamedTuple):
-    request: HttpRequest
+class AtHand(NamedTuple):
+    """A request, when it arrived, and each session store that has stood in `request.session` meanwhile
+    and holds a login."""
+
+    request: Any
     arrived_at: datetime
+    stores: list[Any]
 
 
-_at_hand: ContextVar[_AtHand | None] = ContextVar("sessions_ext_request", default=None)
+_at_hand: ContextVar[AtHand | None] = ContextVar("sessions_ext_request", default=None)
 
 
 @contextmanager
-def at_hand(request: HttpRequest) -> Iterator[None]:
+def at_hand(request: HttpRequest) -> Iterator[AtHand]:
     """Let this be the request at hand. It arrived when this was first said of it."""
     now = _at_hand.get()
     if now is not None and now.request is request:
-        yield
+        yield now
         return
-    token = _at_hand.set(_AtHand(request, timezone.now()))
+    made = AtHand(request, timezone.now(), [])
+    token = _at_hand.set(made)
     try:
-        yield
+        yield made
     finally:
         _at_hand.reset(token)
 
@@ -44,6 +50,38 @@ def arrival() -> datetime | None:
     """When the request at hand arrived; None outside of one."""
     now = _at_hand.get()
     return now and now.arrived_at
+
+
+def note_login(store: Any) -> None:
+    """Let the middleware know of a login that the request at hand is by."""
+    now = _at_hand.get()
+    if now is not None and now.request.session is store and store not in now.stores:
+        now.stores.append(store)
+
+
+class SessionOf(LazyObject):  # type: ignore[type-arg]
+    """The row of the login in `request.session`, for as long as the same store stands there. `resolve`
+    gives it; `store_of` gives the store."""
+
+    def __init__(self, request: Any, resolve: Callable[[Any], UserSession | None]) -> None:
+        vars(self).update(_request=request, _resolve=resolve, _store=None, _row=None)
+
+    @property
+    def _wrapped(self) -> UserSession | None:
+        own = vars(self)
+        if own["_store"] is not own["_request"].session:
+            own["_row"] = own["_resolve"](own["_request"])
+            own["_store"] = own["_request"].session
+        row: UserSession | None = own["_row"]
+        return row
+
+    def _setup(self) -> None:
+        raise AssertionError("it is never empty")
+
+
+def resolve_anew(session: SessionOf) -> None:
+    """Let this be resolved when it is read next."""
+    vars(session)["_store"] = None
 
 
 def carries_token(request: Any) -> bool:

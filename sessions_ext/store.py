@@ -2,7 +2,6 @@
 a view, another package, a websocket, a copy of the store. It stands before an engine's own."""
 
 import uuid
-from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cache, partial
 from types import SimpleNamespace
@@ -11,21 +10,19 @@ from typing import Any, cast
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib import auth
-from django.contrib.sessions.backends import signed_cookies
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DataError, IntegrityError, transaction
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
-from django.utils.functional import SimpleLazyObject
 
 from . import authentication
 from .conf import conf
 from .models import UserSession, adopted_id
 from .payloads import LoadsByStatement, loads_as_django_does
 from .reasons import RevokedReason
-from .requests import arrival, at_hand, carries_token, request_at_hand
+from .requests import SessionOf, arrival, at_hand, carries_token, note_login, request_at_hand
 
 # Where the id of the row stands in the session data, and what it says of `authenticated_at`.
 ID_KEY = "_sessions_ext"
@@ -48,20 +45,51 @@ def verified(engine_store: Any) -> type["VerifiedStore"]:
 
 
 def verified_store(request: HttpRequest) -> "VerifiedStore":
-    """Whatever stands in `request.session`, as a verified store. A store of Django's own engines stays
-    the same object, so that whoever took hold of it before gets verified data as well."""
-    store: Any = request.session
-    if not isinstance(store, VerifiedStore):
+    """Whatever stands in `request.session`, as a verified store."""
+    return cast("VerifiedStore", _as_verified(request.session))
+
+
+def _as_verified(store: Any) -> Any:
+    """A store of an engine, verified. It stays the same object, so that whoever took hold of it before
+    gets verified data as well."""
+    if isinstance(store, SessionBase) and not isinstance(store, VerifiedStore):
         is_accessed = vars(store).pop("accessed", False)
         engine_store: Any = type(store)
         store.__class__ = verified(engine_store)
         store.accessed = is_accessed
-    return cast("VerifiedStore", store)
+    return store
+
+
+@cache
+def behind_middleware(request_class: Any) -> Any:
+    """The class of a request whose `session` is a verified store, whatever is put there."""
+    if issubclass(request_class, _SessionVerified):
+        return request_class
+    return type(
+        request_class.__name__, (_SessionVerified, request_class), {"__module__": request_class.__module__}
+    )
+
+
+class _SessionVerified:
+    @property
+    def session(self) -> Any:
+        try:
+            return _as_verified(vars(self)["session"])
+        except KeyError:
+            raise AttributeError("session") from None
+
+    @session.setter
+    def session(self, store: Any) -> None:
+        vars(self)["session"] = store
+
+    @session.deleter
+    def session(self) -> None:
+        vars(self).pop("session", None)
 
 
 def show(request: Any) -> None:
     """Let `request.user_session` be resolved from `request.session` when it is read next."""
-    request.user_session = SimpleLazyObject(partial(session_of, request))
+    request.user_session = SessionOf(request, session_of)
 
 
 def user_of(request: HttpRequest) -> Any:
@@ -84,8 +112,9 @@ class VerifiedStore(SessionBase):
     _login: authentication.Login | None = None
     _is_verified = False  # as are data that were copied, or loaded by the engine's own class
     _is_unknown = _is_late = _is_undone = _is_accessed = False
-    _saved: bytes | None = None
     has_started = False  # a login of this request made the row
+    renews_key = False  # a login of this request kept the row
+    waits_for_cookie = False  # a login of this request has no row before its cookie comes back
     has_old_hash = False  # this request has changed the password, and not renewed its own auth hash
 
     @property
@@ -105,10 +134,19 @@ class VerifiedStore(SessionBase):
         """The login as far as it is known: nothing is loaded for it."""
         return self._login if self._is_verified else None
 
-    def is_login_active(self) -> bool:
-        """Whether the row of the login is active by now. One query; none where nobody is logged in."""
-        session = self._login and self._login.session
-        return bool(session and UserSession.objects.verify(session.user_id, session.pk))
+    def is_superseded(self) -> bool:
+        """Whether the login of this request has ended meanwhile, or the person has proved again who they
+        are, which comes with a new key. One query; none where nobody is logged in."""
+        if self._login is None:
+            return False
+        session = self._login.session
+        stored = UserSession.objects.verify(session.user_id, session.pk)
+        return stored is None or stored.authenticated_at != session.authenticated_at
+
+    def leave_cookie(self) -> None:
+        """Let this late answer neither save the session nor touch the browser's cookie."""
+        self._forget()
+        self._is_late = True
 
     def carry(self, session: UserSession, user: Any) -> None:
         """Be the login of this user by this row from now on."""
@@ -116,6 +154,7 @@ class VerifiedStore(SessionBase):
         self[STAMP_KEY] = authentication.stamp(session)
         self._login = authentication.Login(session, user)
         self._is_late = self.has_old_hash = False
+        note_login(self)
 
     def undo_login(self) -> None:
         """Be nobody's again, with the data that were there before login()."""
@@ -147,10 +186,10 @@ class VerifiedStore(SessionBase):
 
     def flush(self) -> None:
         self._get_session()
-        if self._login:
-            self._login.session.revoke(RevokedReason.LOGOUT)
+        had_ended = self._login is not None and not self._login.session.revoke(RevokedReason.LOGOUT)
         self._forget()
-        self._is_unknown = self._is_late = False  # whoever logs out wants the cookie gone
+        # Whoever logs out wants the cookie gone; but not a newer one, of a later login.
+        self._is_unknown, self._is_late = False, self._is_late or had_ended
         request = request_at_hand()
         if request is not None and request.session is self and not carries_token(request):
             show(request)
@@ -162,38 +201,21 @@ class VerifiedStore(SessionBase):
         self.has_old_hash = False  # update_session_auth_hash() begins with a new key
 
     def save(self, must_create: bool = False) -> None:
-        saved, self._saved = self._saved, None
-        if saved is not None and not must_create and saved == self._dumped():
-            return
         try:
             super().save(must_create)
         except UpdateError:
             if self._is_undone:  # with the transaction in which the key was made
                 self.create()
-            elif self._login and not self.is_login_active():
-                self._is_late = True  # there is nothing to save
+            elif self.is_superseded():
+                self.leave_cookie()  # there is nothing to save
             else:
                 raise
-
-    def save_ahead(self) -> None:
-        """Save before Django does, so that this request learns in time whether its login ended
-        meanwhile. Django's own save then has nothing left to do."""
-        if isinstance(self, signed_cookies.SessionStore):
-            self._is_late = not self.is_login_active()
-            return
-        with suppress(UpdateError):  # which is Django's to tell, when it saves
-            self.save()
-            self._saved = self._dumped()
 
     @property
     def keeps_cookie(self) -> bool:
         """Whether the answer leaves the browser's cookie as it is, which may be a newer one by now: the
         login ended while this request was under way, or its key was exchanged for another."""
         return self._is_late or (self._is_unknown and self.is_empty())
-
-    @keeps_cookie.setter
-    def keeps_cookie(self, is_late: bool) -> None:
-        self._is_late = is_late
 
     # Without this attribute SessionMiddleware neither sets nor deletes a cookie.
     @property
@@ -224,7 +246,7 @@ class VerifiedStore(SessionBase):
 
     def __reduce__(self) -> Any:
         # A copy verifies for itself.
-        left_out = ("_login", "_is_verified", "_saved")
+        left_out = ("_login", "_is_verified", "has_started", "renews_key", "has_old_hash", "waits_for_cookie")
         return _blank, (self.engine_store,), {k: v for k, v in vars(self).items() if k not in left_out}
 
     def _verify(self) -> None:
@@ -263,6 +285,7 @@ class VerifiedStore(SessionBase):
         else:
             # Known also where Django's rules accept nobody, so that a flush ends it.
             self._login = login
+            note_login(self)
             if login.renewed_hash:
                 self.cycle_key()
                 self[auth.HASH_SESSION_KEY] = login.renewed_hash
@@ -271,7 +294,7 @@ class VerifiedStore(SessionBase):
         """Start a row for a valid login without one: from before the app was installed, or from where a
         row would come with each request."""
         request = request_at_hand()
-        if request is None or request.session is not self:
+        if request is None or request.session is not self or self.waits_for_cookie:
             self._is_verified = False  # nobody knows who is calling; the next one may
             return
         user = auth.get_user(cast("HttpRequest", SimpleNamespace(session=self)))
@@ -282,6 +305,7 @@ class VerifiedStore(SessionBase):
             self._forget()
             return
         self._login = authentication.Login(session, user)
+        note_login(self)
         # Not before the row is sure to stay: a view's transaction may yet roll it back.
         transaction.on_commit(partial(self._keep, session), using=session._state.db)
 
@@ -303,9 +327,6 @@ class VerifiedStore(SessionBase):
     def _keep(self, session: UserSession) -> None:
         if self._login and self._login.session is session:
             self.carry(session, self._login.user)
-
-    def _dumped(self) -> bytes:
-        return self.serializer().dumps(self._session_cache)  # type: ignore[no-any-return]
 
     def _forget(self) -> None:
         self._login = None

@@ -1,5 +1,6 @@
 """What Django's own task framework does, for a project with a task backend."""
 
+from dataclasses import asdict
 from typing import Any
 
 import django
@@ -13,8 +14,7 @@ if django.VERSION >= (6, 0):
     @task
     def cleanup_sessions(database: str | None = None, **options: Any) -> dict[str, Any]:
         """UserSession.objects.cleanup() with those of its arguments that JSON can carry."""
-        cleaned = UserSession.objects.db_manager(database).cleanup(**options)
-        return dict(cleaned._asdict())
+        return asdict(UserSession.objects.db_manager(database).cleanup(**options))
 
     @task
     def send_new_device_email(subject: str, text: str, html: str, address: str) -> None:

@@ -13,7 +13,7 @@ from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import RedirectURLMixin
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render, resolve_url
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
 from django.utils import timezone
 from django.utils.cache import patch_cache_control
 from django.utils.decorators import method_decorator
@@ -150,7 +150,10 @@ class RevokeView(ReauthenticatingView):
     def act(self) -> HttpResponse:
         if self.session == self.current:
             logout(self.request)
-            return redirect(settings.LOGOUT_REDIRECT_URL or settings.LOGIN_URL)
+            for to in (settings.LOGOUT_REDIRECT_URL, settings.LOGIN_URL):
+                if url := usable_url(to):
+                    return redirect(url)
+            return render(self.request, "sessions_ext/signed_out.html")
         if self.session.is_active and self.session.revoke(RevokedReason.USER):
             return self.done(_("That device is signed out."))
         return self.done(_("That session had ended already."))
@@ -198,6 +201,17 @@ class NotMeView(TemplateView):
     def answer(self, state: str, session: UserSession | None, status: int) -> HttpResponse:
         context = self.get_context_data(state=state, session=session, reset_url=_reset_url())
         return self.render_to_response(context, status=status)
+
+
+def usable_url(to: str | None) -> str | None:
+    """The URL that a setting such as LOGIN_URL names, or None where it leads nowhere on this site."""
+    try:
+        url = resolve_url(to) if to else ""
+        if url.startswith("/") and not url.startswith("//"):
+            resolve("/" + url.partition("?")[0].removeprefix(get_script_prefix()))
+    except (NoReverseMatch, Resolver404):
+        return None
+    return url or None
 
 
 def _reset_url() -> str:

@@ -13,7 +13,6 @@ from tests.browsers import Visitor, running_chromium, running_demo
 
 # It starts the suite again with other user models, and would start itself there.
 collect_ignore = ["test_user_models.py"] if "USER_MODEL" in os.environ else []
-collect_ignore += ["test_foreign_keys.py"] if "FOREIGN_KEYS" in os.environ else []
 # The suite of other packages has settings of its own.
 collect_ignore += ["company"] if os.environ.get("DJANGO_SETTINGS_MODULE") != "tests.company.settings" else []
 

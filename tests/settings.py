@@ -25,7 +25,7 @@ INSTALLED_APPS = [
     "axes",
     "sessions_ext",
     "tests.users",
-    *(["tests.notes"] if "FOREIGN_KEYS" in os.environ else []),
+    "tests.notes",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -32,7 +32,8 @@ def seen(user, settings, later, receiver_of, django_capture_on_commit_callbacks)
     kinds of what was flagged for it."""
     settings.SESSIONS_EXT = {"OBSERVERS": ALL}
     client, flagged = Client(), receiver_of(session_flagged)
-    session = log_in(client, user, ip_address=HOME, last_ip_address=HOME, device_info="Firefox on Linux")
+    device = {"device_info": "Firefox on Linux", "user_agent": LINUX}
+    session = log_in(client, user, ip_address=HOME, last_ip_address=HOME, **device)
 
     def request(address=HOME, agent=LINUX, seconds=3600):
         later(seconds)
@@ -75,8 +76,26 @@ def test_another_device_is_suspicious(seen, agent):
 
 
 def test_a_device_that_was_never_known_cannot_change(seen):
-    UserSession.objects.update(device_info="")
+    UserSession.objects.update(device_info="", user_agent="")
     assert seen(agent="curl/8.14.1") == []
+
+
+def test_a_device_does_not_change_because_its_name_does(seen, settings):
+    """Its row was written when a rule, or the data of ua-parser, called the browser another name."""
+    settings.SESSIONS_EXT = {"OBSERVERS": ALL, "SUSPICION_THRESHOLD": 1}
+    UserSession.objects.update(device_info="Gecko on GNU")
+    assert seen() == []
+    assert seen.client.get("/who/").content != b"nobody"
+    assert seen(agent="curl/8.14.1") == ["device_changed"]
+    assert seen.details == [{"previous": "Firefox on Linux", "device_info": "curl"}]
+    assert seen.client.get("/who/").content == b"nobody"
+
+
+def test_a_devices_name_is_the_projects(seen, settings):
+    """Both sides are named by DEVICE_INFO."""
+    settings.SESSIONS_EXT = {"OBSERVERS": ALL, "DEVICE_INFO": "builtins.len"}
+    assert seen() == []
+    assert seen(agent=LINUX[:-1]) == ["device_changed"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from sessions_ext.cleanup import CleanupResult
 from sessions_ext.exceptions import SessionLimitReached
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory
@@ -175,7 +176,9 @@ class Sessions(RuleBasedStateMachine):
         expired = [row for row in self.rows if not row.reason and row.expires_at < now]
         revoked = [row for row in self.rows if row.revoked_at and row.revoked_at < now - RETENTION]
         with override_settings(SESSIONS_EXT=configured()):
-            assert UserSession.objects.cleanup(batch_size=2) == (len(expired), len(revoked), True)
+            assert UserSession.objects.cleanup(batch_size=2) == CleanupResult(
+                len(expired), len(revoked), True
+            )
         self.rows = [row for row in self.rows if row not in expired + revoked]
 
     @invariant()

@@ -2,7 +2,7 @@
 that a project can change, and each fails open: no failure here fails a login."""
 
 from .addresses import network, normalise_ip, remote_address
-from .callers import Client, client_device, client_ip, describe
+from .callers import Client, client_device, client_ip, describe, device
 from .devices import describe_device
 from .places import coordinates, locate
 
@@ -13,6 +13,7 @@ __all__ = [
     "coordinates",
     "describe",
     "describe_device",
+    "device",
     "locate",
     "network",
     "normalise_ip",

@@ -1,18 +1,27 @@
 """The address of whoever sent a request, and what network that is."""
 
+from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
+from itertools import islice
 from typing import Any
 
 from django.http import HttpRequest
 
 from ..conf import conf
 
+# More characters no address has, with port, brackets and zone.
+ADDRESS_LENGTH = 100
+# So many hops of X-Forwarded-For are read, from the right.
+FORWARDED_HOPS = 20
+FORWARDED_LENGTH = FORWARDED_HOPS * ADDRESS_LENGTH
+
 
 def normalise_ip(value: Any) -> str | None:
     """An address as the database stores it: without port, brackets or zone, and
     IPv4-mapped IPv6 as IPv4 (RFC 4291, 2.5.5.2). None if it is not an address."""
-    return _normalised(str(value or "").strip())
+    text = str(value or "").strip()
+    return _normalised(text) if len(text) <= ADDRESS_LENGTH else None
 
 
 @lru_cache(maxsize=1024)
@@ -31,25 +40,42 @@ def _normalised(text: str) -> str | None:
 
 def remote_address(request: HttpRequest) -> str | None:
     """The default CLIENT_IP: REMOTE_ADDR, or what the TRUSTED_PROXIES say they were called
-    from in X-Forwarded-For. A header from anywhere else is not believed."""
+    from in X-Forwarded-For. A header from anywhere else is not believed.
+
+    TRUSTED_PROXIES as a list trusts a peer without an address, too: that is a Unix socket, which
+    only a process of this machine can reach. A hop that is needed and is no address, or is too
+    far or too long to be read, counts as no header at all. None for an unknown address."""
     trusted = conf.TRUSTED_PROXIES
-    address = normalise_ip(header(request, "REMOTE_ADDR"))
+    peer = normalise_ip(header(request, "REMOTE_ADDR"))
     if not trusted:
-        return address
-    # Each proxy adds the address that it was called from at the right end.
-    hops = [normalise_ip(hop) for hop in header(request, "HTTP_X_FORWARDED_FOR").split(",")]
+        return peer
+    hops = _hops(header(request, "HTTP_X_FORWARDED_FOR"))
     if isinstance(trusted, int):
-        return (hops[-trusted] if trusted <= len(hops) else None) or address
+        return next(islice(hops, trusted - 1, None), None) or peer
     networks = [ip_network(item, strict=False) for item in trusted]
-    while address and any(ip_address(address) in network for network in networks):
-        if not hops or not (hop := hops.pop()):
+    address = peer
+    for hop in hops:
+        if address and not any(ip_address(address) in network for network in networks):
             break
+        if hop is None:
+            return peer
         address = hop
     return address
 
 
+def _hops(forwarded: str) -> Iterator[str | None]:
+    """The addresses of X-Forwarded-For, the nearest first: each proxy adds the one that it was
+    called from at the right end. None for what is no address, and for where the reading stops."""
+    hops = forwarded[-FORWARDED_LENGTH:].rsplit(",", FORWARDED_HOPS)
+    if len(forwarded) > FORWARDED_LENGTH:
+        hops[0] = ""  # cut somewhere in the middle
+    return map(normalise_ip, reversed(hops))
+
+
+@lru_cache(maxsize=1024)
 def network(ip_address: str | None) -> str | None:
-    """The network that a household or an office has of its own: IPv4 /24, IPv6 /64."""
+    """The network that a household or an office has of its own: IPv4 /24, IPv6 /64. None for an
+    unknown address, which is in no network: compare it with nothing."""
     if not ip_address:
         return None
     prefix = 64 if ":" in ip_address else 24

@@ -34,7 +34,7 @@ def describe(request: HttpRequest | None, ip_address: str | None = None, user_ag
     return Client(
         ip_address=address,
         user_agent=agent,
-        device_info=_device(agent),
+        device_info=device(agent),
         location=_text(_ask(conf.LOCATION, address) if conf.LOCATION and address else "", 255),
     )
 
@@ -46,7 +46,13 @@ def client_ip(request: HttpRequest | None) -> str | None:
 
 def client_device(request: HttpRequest | None) -> str:
     """The caller's device by DEVICE_INFO; "" where it is not known."""
-    return _device(_agent(header(request, "HTTP_USER_AGENT")))
+    return device(_agent(header(request, "HTTP_USER_AGENT")))
+
+
+def device(user_agent: str) -> str:
+    """The device of a stored user agent, as DEVICE_INFO names it now; "" where it is not known. Two
+    devices are compared by this: a name made earlier may be of other rules."""
+    return _text(_ask(conf.DEVICE_INFO, user_agent) if user_agent else "", 255)
 
 
 def _ask(path: str, argument: Any) -> Any:
@@ -59,10 +65,6 @@ def _ask(path: str, argument: Any) -> Any:
 
 def _agent(header: str) -> str:
     return _text(header, USER_AGENT_LENGTH)
-
-
-def _device(agent: str) -> str:
-    return _text(_ask(conf.DEVICE_INFO, agent) if agent else "", 255)
 
 
 def _text(value: Any, length: int) -> str:

@@ -1,44 +1,175 @@
-"""Which device is calling, by its user agent."""
+"""Which device is calling, by its user agent. ua-parser knows most; what it does not is a line here."""
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
+from urllib.parse import unquote
 
 import ua_parser
 
+from .names import without_links
+
+# A word of the user agent, and the browser or app that says it. The first one found counts.
+APPS = {
+    "MicroMessenger/": "WeChat",
+    "AlipayClient/": "Alipay",
+    "LinkedInApp": "LinkedIn",
+    " Barcelona ": "Threads",
+    "BytedanceWebview/": "TikTok",
+    "Slack_SSB/": "Slack",
+    " Teams/": "Teams",
+    "Valve Steam": "Steam",
+    "FxiOS/Focus": "Firefox Focus",
+    " Focus/": "Firefox Focus",
+    " Klar/": "Firefox Focus",
+    "LibreWolf/": "LibreWolf",
+    "Waterfox/": "Waterfox",
+    "MullvadBrowser/": "Mullvad Browser",
+    " Floorp/": "Floorp",
+    " Zen/": "Zen",
+    " Arc/": "Arc",
+    " Comet/": "Comet",
+    " Dia/": "Dia",
+    " Helium/": "Helium",
+    " Orion/": "Orion",
+    "Ecosia ": "Ecosia",
+    "HuaweiBrowser/": "Huawei Browser",
+}
+# The same for the device, or its system. Phones come first: televisions and cars have apps there.
+SYSTEMS = {
+    "VisionOS": "Apple Vision Pro",
+    "visionOS": "Apple Vision Pro",
+    "watchOS": "Apple Watch",
+    "tvOS": "Apple TV",
+    "AppleTV": "Apple TV",
+    "iPhone": "iPhone",
+    "iPad": "iPad",
+    "OpenHarmony": "HarmonyOS",
+    "HarmonyOS": "HarmonyOS",
+    "Android Automotive": "Android Automotive",
+    "; SM-R": "Galaxy Watch",
+    "; AFT": "Fire TV",
+    "CrKey": "Chromecast",
+    "; Chromecast": "Chromecast",
+    "OculusBrowser/": "Meta Quest",
+    "; Quest ": "Meta Quest",
+    "Roku": "Roku",
+    "FamilyHub": "Samsung Family Hub",
+    "Tizen": "Samsung TV",
+    "Web0S": "LG TV",
+    "webOS.TV": "LG TV",
+    "VIDAA": "VIDAA TV",
+    "HbbTV/": "Smart TV",
+    "SmartTV": "Smart TV",
+    "PlayStation 5": "PlayStation 5",
+    "PlayStation 4": "PlayStation 4",
+    "PlayStation": "PlayStation",
+    "Xbox": "Xbox",
+    "Nintendo Switch 2": "Nintendo Switch 2",
+    "Nintendo Switch": "Nintendo Switch",
+    "Nintendo 3DS": "Nintendo 3DS",
+    "Nintendo WiiU": "Wii U",
+    "Steam Deck": "Steam Deck",
+    " Tesla/": "Tesla",
+    "macOS": "macOS",
+    "Macintosh": "macOS",
+    "MacBook": "macOS",
+    " iOS": "iOS",
+    "(iOS": "iOS",
+}
+# What ua-parser calls a browser though it carries one, or is a library: an app that names itself
+# goes by its own name, and others by this.
+SHELLS = {
+    "Electron": "App",
+    "Chrome Mobile WebView": "App",
+    "Mobile Safari UI/WKWebView": "App",
+    "Apple Mail": "App",
+    "CFNetwork": "CFNetwork",
+    "okhttp": "okhttp",
+    "Apache-HttpClient": "Apache-HttpClient",
+    "Python Requests": "python-requests",
+    "Android": "",
+}
+# Words of such a user agent that are nobody's own name: of a library, and of a browser's engine.
+LIBRARIES = {"okhttp", "CFNetwork", "Darwin", "Alamofire", "AFNetworking", "Dalvik", "Java", "Dart"}
+LIBRARIES |= {"Apache-HttpClient", "Electron", "iOS", "Android", "NetType", "Language", "Scale"}
+ENGINES = {"Mozilla", "AppleWebKit", "Chrome", "Chromium", "Safari", "Version", "Mobile", "Gecko", "ArkWeb"}
+# Programs that say their name and no version.
+PROGRAMS = {"node", "undici", "node-fetch", "Ruby", "ktor-client", "Ktor client", "Symfony HttpClient (Curl)"}
+# What they or ua-parser call it, and what people do.
+RENAMED = {
+    "IE": "Internet Explorer",
+    "MobileSafari": "Safari",
+    "Code": "VS Code",
+    "discord": "Discord",
+    "obsidian": "Obsidian",
+    "Mac OS X": "macOS",
+    "HbbTV": "",
+}
+
 _URL = re.compile(r"\+?https?://[^\s;()]+")
-_PROGRAM = r"(?!Mozilla)([A-Za-z][\w.-]{0,99})/\d[\w.]*"
+_PROGRAM = r"(?!Mozilla)([A-Za-z][\w.-]{0,99})(?:/| v)\d[\w.]*"
+_PHONE = r"Android|iOS|iP(?:hone|ad)|[Mm]ac"
 # One that names itself, and in a word where it runs: Wget/1.21.3 (linux-gnu).
-_TOOL = re.compile(rf"{_PROGRAM}(?: \([^;()]+\)(?: [\w-]+/[\w.]+)*)?")
+_TOOL = re.compile(rf"{_PROGRAM}(?: \((?!{_PHONE})[^;()]+\)(?: [\w-]+/[\w.]+)*)?")
 # Where one stands that ua-parser has not heard of.
-_NAMED = re.compile(rf"(?:^|compatible; |\) (?=PowerShell)){_PROGRAM}(?=;| \(|$)")
-_BOT = re.compile("bot|spider|crawl", re.IGNORECASE)
-# What is better known by its own name than by its system's.
-_APPLIANCE = re.compile(r"\b(?:iPhone|iPad|PlayStation \d|Xbox|Nintendo \w+|CrKey|Roku|AFT(?=[A-Z]))")
+_NAMED = re.compile(rf"(?:^|compatible; |\) (?=PowerShell)){_PROGRAM}(?=;| \(|$| [\w-]+/\d)")
+_PRODUCT = re.compile(r"(?<![\w.%-])(\d{0,3}[A-Za-z%][\w.%+-]{0,99})/v?\d")
+_COMMENT = re.compile(r"\([^()]*\)")
+_BOT = re.compile(r"bot\b|bot-|spider|crawl", re.IGNORECASE)
 _TV = re.compile(r"TV\b|BRAVIA")
+_MAC = re.compile(r"\b(?:iMac|Mac(?:mini|Pro)?\d|x86_64|i386)")
 
 
 @lru_cache(maxsize=1024)
 def describe_device(user_agent: str) -> str:
-    """The default DEVICE_INFO: "Chrome on macOS"; "" for a user agent nobody knows."""
+    """The default DEVICE_INFO: "Chrome on macOS"; "" for a user agent nobody knows. A mail client
+    makes a link of no part of it."""
     user_agent = _URL.sub("", user_agent).strip()  # the words in it name nothing
+    if user_agent in PROGRAMS:
+        return user_agent
     if tool := _TOOL.fullmatch(user_agent):
-        return tool[1]
+        return without_links(tool[1])
     parsed = ua_parser.parse(user_agent)
-    named = _NAMED.search(user_agent)
-    browser = parsed.user_agent.family if parsed.user_agent else named[1] if named else ""
     model = parsed.device.family if parsed.device else ""
-    if model == "Spider":
-        return browser if _BOT.search(browser) else f"{browser} (bot)".lstrip()
-    if "WebView" in browser:
-        browser = "App"
-    browser = re.sub(r" (Mobile|iOS)\b|\bMobile ", "", browser.replace("%20", " "))
-    browser = {"IE": "Internet Explorer"}.get(browser, browser)
-    system = parsed.os.family if parsed.os else ""
-    system = {"Mac OS X": "macOS", "Web0S": "LG TV", "Tizen": "Samsung TV", "ATV OS X": "Apple TV"}.get(
-        system, system
-    )
-    if known := _APPLIANCE.search(f"{model};{user_agent}"):
-        system = {"CrKey": "Chromecast", "AFT": "Fire TV"}.get(known[0], known[0])
-    elif system == "Android" and _TV.search(model):
-        system = "Android TV"
-    return " on ".join(dict.fromkeys(filter(None, (browser, system))))
+    family = parsed.user_agent.family if parsed.user_agent else ""
+    browser = _browser(user_agent, family)
+    if _BOT.search(browser):
+        return without_links(browser)
+    if model == "Spider" and browser == family:
+        return without_links(f"{browser} (bot)".lstrip())
+    system = _system(user_agent, parsed.os.family if parsed.os else "", model)
+    return " on ".join(dict.fromkeys(filter(None, map(without_links, (browser, system)))))
+
+
+def _browser(user_agent: str, family: str) -> str:
+    if app := _first(APPS, user_agent):
+        return app
+    if " ArkWeb/" in user_agent:
+        family = "Chrome Mobile WebView"
+    elif " CFNetwork/" in user_agent:
+        family = "CFNetwork"
+    is_page = user_agent.startswith("Mozilla/")
+    if not family:
+        named = _NAMED.search(user_agent)
+        family = named[1] if named else ""
+    elif family in SHELLS or (not is_page and f" {family}/" in user_agent):
+        nobody = LIBRARIES | ENGINES if is_page else LIBRARIES
+        products = _PRODUCT.findall(_COMMENT.sub("", user_agent))
+        family = next((name for name in products if name not in nobody), SHELLS.get(family, family))
+    family = re.sub(r" (Mobile|iOS)\b|\bMobile ", "", unquote(family))
+    return RENAMED.get(family, family)
+
+
+def _system(user_agent: str, family: str, model: str) -> str:
+    if system := _first(SYSTEMS, user_agent):
+        return system
+    if " Darwin/" in user_agent:  # ua-parser takes each for a phone
+        return "macOS" if _MAC.search(user_agent) else ""
+    if family == "Android" and _TV.search(model):
+        return "Android TV"
+    return RENAMED.get(family, family)
+
+
+def _first(table: Mapping[str, str], user_agent: str) -> str:
+    return next((name for word, name in table.items() if word in user_agent), "")

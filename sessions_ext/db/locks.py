@@ -3,26 +3,26 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
-from uuid import UUID
 
 from django.core.exceptions import EmptyResultSet
-from django.db import DatabaseError, OperationalError, connections, models, transaction
+from django.db import OperationalError, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import Col, RawSQL
 from django.db.models.lookups import Exact
 
-# Of PostgreSQL: a lock is not available, a deadlock, and what repeatable reads end with.
+from .errors import sqlstate
+
+# SQLSTATEs after which we step aside and try again: a lock is not available, a deadlock, and a row
+# that changed under repeatable read.
 GIVE_WAY = {"55P03", "40P01", "40001"}
-# Of a transaction that deletes what has ended. Old statistics could otherwise make each batch read or
-# sort the whole table. A row that comes back when the server crashes has ended still.
-SETTINGS = {
+# Settings of PostgreSQL for a transaction that deletes ended rows. By old statistics each batch could
+# read or sort the whole table; and a row that a crash of the server brings back has still ended.
+BRIEFLY = {
     "lock_timeout": "50ms",
     "enable_sort": "off",
     "enable_seqscan": "off",
     "synchronous_commit": "off",
 }
-CURRENT = ", ".join(f"current_setting('{name}')" for name in SETTINGS)
-BRIEFLY = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in SETTINGS.items())
 T = TypeVar("T")
 Q = TypeVar("Q", bound=models.QuerySet[Any])
 
@@ -51,29 +51,19 @@ def _is_key(expression: Any) -> bool:
     return isinstance(expression, Col) and expression.target.primary_key
 
 
-def try_briefly(act: Callable[[], T | Callable[[], T]], rows: models.QuerySet[Any]) -> T | None:
-    """Run `act`, which finds, locks or deletes some of the rows, in a transaction of its own. On
-    PostgreSQL it gives way when it meets a lock, and returns None: it lets go of its own long before
-    the server looks for deadlocks, so that nobody else's statement can be the one that a deadlock
-    ends. Where `act` returns a callable, that is the project's code, and is called without a limit."""
-    connection = connections[rows.db]
-    gives_way = has_own_transactions(connection)
+def try_briefly(act: Callable[[], T], using: str) -> T | None:
+    """Run `act` in a transaction of its own. On PostgreSQL it gives way when it meets a lock, and the
+    result is None, with nothing done: it lets go of its own locks long before the server looks for
+    deadlocks, so that a deadlock never ends anybody else's statement."""
+    connection = connections[using]
+    gives_way = _has_own_transactions(connection)
     try:
-        with transaction.atomic(using=rows.db), connection.cursor() as cursor:
+        with transaction.atomic(using=using):
             if gives_way:
-                cursor.execute(f"SELECT {CURRENT}, {BRIEFLY}")
-                before = cursor.fetchone()[: len(SETTINGS)]
-            take_write_lock(rows)
-            done = act()
-            if not callable(done):
-                return done
-            if gives_way:
-                gives_way = False
-                restore = ", ".join(f"set_config('{name}', %s, true)" for name in SETTINGS)
-                cursor.execute(f"SELECT {restore}", before)
-            return done()
+                _set_local(connection, BRIEFLY)
+            return act()
     except OperationalError as error:
-        if not gives_way or not is_lock(error):
+        if not gives_way or sqlstate(error) not in GIVE_WAY:
             raise
         return None
 
@@ -99,27 +89,67 @@ def seeing_latest(using: str) -> Iterator[bool]:
         yield level == "read committed"
 
 
-def has_own_transactions(connection: BaseDatabaseWrapper) -> bool:
+def lock_briefly(lock: Callable[[], Q], using: str, act: Callable[[Q], T]) -> T | None:
+    """Find and lock rows as in try_briefly(), and then `act` on them in the same transaction, under the
+    connection's own settings: what the project's code waits for is its own affair."""
+    connection = connections[using]
+    gives_way = _has_own_transactions(connection)
+    with transaction.atomic(using=using):
+        if not gives_way:
+            return act(lock())
+        before = _settings(connection)
+        _set_local(connection, BRIEFLY)
+        try:
+            rows = lock()
+        except OperationalError as error:
+            if sqlstate(error) not in GIVE_WAY:
+                raise
+            transaction.set_rollback(True, using=using)
+            return None
+        _set_local(connection, before)
+        return act(rows)
+
+
+def _has_own_transactions(connection: BaseDatabaseWrapper) -> bool:
     """Whether this is PostgreSQL, and nobody has a transaction open that we would commit or set up."""
     return connection.vendor == "postgresql" and connection.get_autocommit()
 
 
-def is_lock(error: DatabaseError) -> bool:
-    """Whether a statement that gives way ended with this error because it met a lock."""
-    return getattr(error.__cause__, "sqlstate", None) in GIVE_WAY
+def _settings(connection: BaseDatabaseWrapper) -> dict[str, str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in BRIEFLY))
+        return dict(zip(BRIEFLY, cursor.fetchone(), strict=True))
+
+
+def _set_local(connection: BaseDatabaseWrapper, values: dict[str, str]) -> None:
+    # Not set_config(): Citus tells its workers of SET LOCAL alone.
+    statements = [f"SET LOCAL {name} = '{value}'" for name, value in values.items()]
+    if not connection.settings_dict["OPTIONS"].get("server_side_binding"):
+        statements = ["; ".join(statements)]  # one round trip; a prepared statement cannot be several
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
 
 
 def take_write_lock(rows: models.QuerySet[Any]) -> None:
     """Begin a transaction that is to write, on SQLite: one that reads first may find that it cannot
     write any more. Changes nothing; elsewhere rows have locks of their own."""
-    if not connections[rows.db].features.has_select_for_update:
-        rows.model._base_manager.using(rows.db).filter(pk=UUID(int=0)).update(is_trusted=False)
+    connection = connections[rows.db]
+    if connection.features.has_select_for_update:
+        return
+    table, key = map(connection.ops.quote_name, (rows.model._meta.db_table, rows.model._meta.pk.column))
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {table} SET {key} = {key} WHERE 0 = 1")  # noqa: S608
 
 
 def locked(rows: Q, skip_locked: bool = False) -> Q:
     """The same rows, unable to change until the transaction ends; without those that another
     transaction has locked, if they are to be skipped."""
-    if not connections[rows.db].features.has_select_for_update:
+    features = connections[rows.db].features
+    if not features.has_select_for_update:
+        take_write_lock(rows)
         return rows
-    ids = rows.select_for_update(of=("self",), skip_locked=skip_locked).values_list("pk", flat=True)
+    of = ("self",) if features.has_select_for_update_of else ()
+    skip_locked = skip_locked and features.has_select_for_update_skip_locked
+    ids = rows.select_for_update(of=of, skip_locked=skip_locked).values_list("pk", flat=True)
     return rows.filter(pk__in=list(ids))

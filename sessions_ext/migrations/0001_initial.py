@@ -2,9 +2,10 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import sessions_ext.models
 from django.conf import settings
 from django.db import migrations, models
+
+import sessions_ext.models
 
 
 class Migration(migrations.Migration):
@@ -101,12 +102,12 @@ class Migration(migrations.Migration):
                     models.Index(fields=["user", "-created_at", "-id"], name="sessions_ext_newest"),
                     models.Index(
                         condition=models.Q(("is_revoked", False)),
-                        fields=["expires_at"],
+                        fields=["expires_at", "id"],
                         name="sessions_ext_expiry",
                     ),
                     models.Index(
                         condition=models.Q(("is_revoked", True)),
-                        fields=["revoked_at"],
+                        fields=["revoked_at", "id"],
                         name="sessions_ext_revoked",
                     ),
                 ],

@@ -15,7 +15,7 @@ register = template.Library()
 _KINDS = {
     "tv": (" TV", "Roku", "Chromecast", "PlayStation", "Xbox", "Nintendo"),
     "tablet": ("iPad", "Silk"),
-    "phone": ("iPhone", "Android", "iOS"),
+    "phone": ("iPhone", "Android", "iOS", "HarmonyOS"),
     "desktop": ("macOS", "Windows", "Linux", "Ubuntu", "Chrome OS", "Fedora", "BSD"),
 }
 

@@ -101,8 +101,8 @@ def fill(rows, using="default"):
         cursor.execute(
             f"""
             INSERT INTO {table} (id, user_id, device_info, user_agent, ip_address, location,
-                created_at, last_activity_at, authenticated_at, expires_at, is_revoked, revoked_at, revoked_reason,
-                is_trusted, refresh_token_id, last_ip_address, suspicious_activity_count,
+                created_at, last_activity_at, authenticated_at, expires_at, is_revoked, revoked_at,
+                revoked_reason, is_trusted, refresh_token_id, last_ip_address, suspicious_activity_count,
                 last_provider_accessed, providers_accessed)
             SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
                     || '7000' || 'a' || substr(md5(n::text), 1, 15))::uuid,

@@ -1,9 +1,11 @@
 import pytest
 import time_machine
+from django.db.models import CASCADE, SET_NULL
 from django.db.models.signals import post_delete
 
 from sessions_ext.models import UserSession
 from tests.cleanup.rows import NOW
+from tests.notes.models import Note
 
 
 @pytest.fixture
@@ -28,3 +30,17 @@ def deleted_ids():
 @pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr("sessions_ext.cleanup.LOCK_PAUSE", 0.01)
+
+
+@pytest.fixture
+def foreign_keys(monkeypatch):
+    """A project's Note.session cascades, and its Note.seen_in is set to null."""
+    for name, on_delete in (("session", CASCADE), ("seen_in", SET_NULL)):
+        monkeypatch.setattr(Note._meta.get_field(name).remote_field, "on_delete", on_delete)
+
+
+@pytest.fixture(params=["alone", "with receivers", "with foreign keys"])
+def project(request):
+    """What the project has that cleanup must load rows for."""
+    if request.param != "alone":
+        request.getfixturevalue({"with receivers": "deleted_ids"}.get(request.param, "foreign_keys"))

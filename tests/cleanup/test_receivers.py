@@ -5,13 +5,16 @@ import time
 
 import pytest
 from django.db import OperationalError, connection, connections, transaction
+from django.db.models import PROTECT, ProtectedError
 from django.db.models.signals import post_delete, pre_delete
 from django.utils import timezone
 
+from sessions_ext.cleanup import CleanupResult
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory
 from tests.cleanup.locks import held, on_postgresql
 from tests.cleanup.rows import DAY, NOW, RETENTION, TICK, deletes, expired, left, make, revoked
+from tests.notes.models import Note
 
 pytestmark = pytest.mark.django_db
 
@@ -21,7 +24,7 @@ def test_receivers_of_post_delete_hear_of_every_row_and_of_no_other(user, delete
     kept = make(user, [NOW, NOW + DAY]) + revoked(user, [NOW - RETENTION])
     gone = expired(user, 12) + revoked(user, [NOW - 2 * RETENTION] * 11)
     with deletes() as sizes:
-        assert UserSession.objects.cleanup(batch_size=5) == (12, 11, True)
+        assert UserSession.objects.cleanup(batch_size=5) == CleanupResult(12, 11, True)
     assert sorted(deleted_ids) == sorted(row.pk for row in gone)
     assert max(sizes) <= 5
     assert left() == set(kept)
@@ -33,7 +36,7 @@ def test_receivers_hear_of_the_rows_of_another_database(deleted_ids):
     owner.save(using="other")
     session = UserSessionFactory.build(user=owner, expired=True)
     session.save(using="other")
-    assert UserSession.objects.db_manager("other").cleanup() == (1, 0, True)
+    assert UserSession.objects.db_manager("other").cleanup() == CleanupResult(1, 0, True)
     assert deleted_ids == [session.pk]
     assert not UserSession.objects.using("other").exists()
 
@@ -103,7 +106,7 @@ def test_a_row_that_changes_while_receivers_run_is_not_deleted():
         post_delete.disconnect(receive, sender=UserSession)
     # The rows were locked when the receivers ran, so the change had to wait: it came too late.
     assert refused == [1]
-    assert cleaned == (20, 0, True)
+    assert cleaned == CleanupResult(20, 0, True)
     assert len(gone) == 20
 
 
@@ -124,25 +127,10 @@ def test_a_row_that_lives_on_when_its_lock_is_free_is_spared(deleted_ids):
     thread = threading.Thread(target=extend)
     thread.start()
     assert locked.wait(30)
-    assert UserSession.objects.cleanup(batch_size=50) == (19, 0, True)
+    assert UserSession.objects.cleanup(batch_size=50) == CleanupResult(19, 0, True)
     thread.join(30)
     assert [row.pk for row in left()] == [rows[3].pk]
     assert rows[3].pk not in deleted_ids
-
-
-@pytest.mark.django_db(transaction=True)
-@on_postgresql
-def test_it_runs_with_receivers_where_every_statement_is_prepared(monkeypatch, deleted_ids):
-    user, now = UserFactory(), timezone.now()
-    make(user, [now - DAY - number * TICK for number in range(10)])
-    options = connection.settings_dict["OPTIONS"] | {"server_side_binding": True, "prepare_threshold": 0}
-    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
-    connection.close()
-    try:
-        assert UserSession.objects.cleanup(batch_size=3) == (10, 0, True)
-    finally:
-        connection.close()
-    assert len(deleted_ids) == 10
 
 
 @pytest.mark.django_db(transaction=True)
@@ -165,7 +153,7 @@ def test_receivers_run_under_the_settings_of_their_connection():
     before = settings_of_the_session()
     post_delete.connect(receive, sender=UserSession)
     try:
-        assert UserSession.objects.cleanup() == (1, 0, True)
+        assert UserSession.objects.cleanup() == CleanupResult(1, 0, True)
         assert [*seen, settings_of_the_session()] == [before, before]
     finally:
         post_delete.disconnect(receive, sender=UserSession)
@@ -188,7 +176,7 @@ def test_a_receiver_that_meets_a_lock_waits_for_it_and_runs_once_a_row(deleted_i
     threading.Timer(0.6, lambda: lock.__exit__(None, None, None)).start()
     post_delete.connect(touch_other, sender=UserSession)
     try:
-        assert UserSession.objects.cleanup() == (10, 0, True)
+        assert UserSession.objects.cleanup() == CleanupResult(10, 0, True)
     finally:
         post_delete.disconnect(touch_other, sender=UserSession)
     assert sorted(deleted_ids) == sorted(row.pk for row in rows)
@@ -214,3 +202,71 @@ def test_a_receiver_that_will_not_wait_for_its_own_lock_is_not_taken_for_a_locke
     finally:
         post_delete.disconnect(refuse, sender=UserSession)
     assert UserSession.objects.count() == 1
+
+
+@pytest.fixture
+def receiver_of_all_models():
+    def receive(**kwargs):
+        """Hears of every row of every table."""
+
+    post_delete.connect(receive)
+    yield
+    post_delete.disconnect(receive)
+
+
+@pytest.mark.usefixtures("receiver_of_all_models")
+def test_a_receiver_of_all_models_is_told_of_once_for_a_run(user, caplog):
+    for number in range(4):
+        UserSessionFactory(user=user, expired=True, revoked=number % 2)
+    UserSession.objects.cleanup(batch_size=1)
+    assert [message for message in caplog.messages if "hears of all models" in message] == caplog.messages
+    assert len(caplog.messages) == 1
+
+
+def test_a_receiver_for_sessions_is_meant_and_not_told_of(user, caplog, deleted_ids):
+    session = UserSessionFactory(user=user, expired=True)
+    UserSession.objects.cleanup()
+    assert deleted_ids == [session.pk]
+    assert caplog.messages == []
+
+
+# Foreign keys
+
+
+@pytest.mark.usefixtures("foreign_keys")
+def test_what_points_at_a_session_goes_with_it_or_is_set_to_null_and_nothing_else_is(user):
+    now = timezone.now()
+    deleted = []
+
+    def receive(instance, **kwargs):
+        deleted.append(instance.text)
+
+    kept = [
+        UserSessionFactory(user=user),
+        UserSessionFactory(user=user, revoked=True, expires_at=now - DAY),
+    ]
+    gone = [UserSessionFactory(user=user, expires_at=now - (1 + number) * DAY) for number in range(5)]
+    gone += revoked(user, [now - 2 * RETENTION] * 5)
+    for number, session in enumerate(kept + gone):
+        Note.objects.create(session=session, text=str(number))
+        Note.objects.create(session=kept[0], seen_in=session, text="seen")
+    post_delete.connect(receive, sender=Note)
+    try:
+        assert UserSession.objects.cleanup(batch_size=3) == CleanupResult(5, 5, True)
+    finally:
+        post_delete.disconnect(receive, sender=Note)
+    assert sorted(deleted, key=int) == [str(number) for number in range(2, 12)]
+    assert set(Note.objects.values_list("session_id", flat=True)) == {session.pk for session in kept}
+    assert Note.objects.filter(text="seen", seen_in=None).count() == 10
+    assert Note.objects.filter(seen_in__in=kept).count() == 2
+    assert set(UserSession.objects.all()) == set(kept)
+
+
+def test_a_foreign_key_that_protects_stops_it_with_the_batch_whole(user, monkeypatch):
+    monkeypatch.setattr(Note._meta.get_field("session").remote_field, "on_delete", PROTECT)
+    now = timezone.now()
+    rows = make(user, [now - DAY - number * TICK for number in range(6)])
+    Note.objects.create(session=rows[0], text="kept")  # in the last batch, which is the youngest
+    with pytest.raises(ProtectedError):
+        UserSession.objects.cleanup(batch_size=3)
+    assert left() == set(rows[:3])

@@ -8,6 +8,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import override_settings
 
+from sessions_ext.cleanup import CleanupResult
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserSessionFactory
 from tests.cleanup.command import expiring, revoked, run
@@ -33,7 +34,7 @@ def test_the_command_deletes_what_is_over_and_says_how_many(user):
 )
 def test_an_expired_session_goes_to_the_microsecond(user, expires_at, goes):
     session = expiring(expires_at, user)
-    assert UserSession.objects.cleanup() == (goes, 0, True)
+    assert UserSession.objects.cleanup() == CleanupResult(goes, 0, True)
     assert left() == (set() if goes else {session})
 
 
@@ -44,7 +45,7 @@ def test_before_moves_the_mark_of_expiry_alone(user, expires_at, goes):
     kept = {revoked(NOW - RETENTION, user)} | (set() if goes else {expiring(expires_at, user)})
     if goes:
         expiring(expires_at, user)
-    assert UserSession.objects.cleanup(before=NOW - DAY) == (goes, 0, True)
+    assert UserSession.objects.cleanup(before=NOW - DAY) == CleanupResult(goes, 0, True)
     assert left() == kept
 
 
@@ -65,7 +66,7 @@ def test_a_revoked_session_is_kept_for_its_retention_whenever_it_expires(
 ):
     session = revoked(revoked_at, user, expires_at=expires_at)
     with override_settings(SESSIONS_EXT={"REVOKED_RETENTION": retention}):
-        assert UserSession.objects.cleanup() == (0, goes, True)
+        assert UserSession.objects.cleanup() == CleanupResult(0, goes, True)
     assert left() == (set() if goes else {session})
 
 
@@ -83,7 +84,7 @@ def test_a_session_goes_when_its_time_has_come(user):
 def test_an_idle_session_stays_until_it_expires(user):
     session = expiring(NOW + DAY, user, last_activity_at=NOW - 5 * DAY)
     with override_settings(SESSIONS_EXT={"IDLE_TIMEOUT": 60}):
-        assert UserSession.objects.cleanup() == (0, 0, True)
+        assert UserSession.objects.cleanup() == CleanupResult(0, 0, True)
     assert left() == {session}
 
 
@@ -110,7 +111,7 @@ def test_more_rows_than_a_batch_are_all_deleted(user, rows):
     for number in range(rows):
         expiring(NOW - (1 + number) * TICK, user)
         revoked(NOW - RETENTION - (1 + number) * TICK, user)
-    assert UserSession.objects.cleanup(batch_size=5) == (rows, rows, True)
+    assert UserSession.objects.cleanup(batch_size=5) == CleanupResult(rows, rows, True)
     assert left() == kept
 
 
@@ -120,7 +121,7 @@ def test_rows_that_ended_at_the_same_time_are_all_deleted(user, batch_size):
     for at in (NOW - DAY, NOW - DAY, NOW - DAY, NOW - TICK, NOW - 2 * DAY, NOW - DAY, NOW - DAY):
         expiring(at, user)
         revoked(at - RETENTION, user)
-    assert UserSession.objects.cleanup(batch_size=batch_size) == (7, 7, True)
+    assert UserSession.objects.cleanup(batch_size=batch_size) == CleanupResult(7, 7, True)
     assert left() == kept
 
 

@@ -1,6 +1,7 @@
 """Who is calling: the address."""
 
 from ipaddress import ip_address
+from time import perf_counter
 
 import pytest
 from django.http import HttpRequest
@@ -118,7 +119,14 @@ BEHIND_PROXIES = [
     pytest.param(["10.0.0.1"], "203.0.113.6", "198.51.100.66, 10.0.0.1", "203.0.113.6", id="not, forged"),
     pytest.param(["10.0.0.1"], "10.0.0.1", "203.0.113.9, unknown", "10.0.0.1", id="listed, no address"),
     pytest.param(["10.0.0.0/8"], "10.0.0.1", "10.0.0.2", "10.0.0.2", id="nothing but proxies"),
-    pytest.param(["10.0.0.1"], "", "203.0.113.9", None, id="listed, but on a Unix socket"),
+    pytest.param(["10.0.0.1"], "", "203.0.113.9", "203.0.113.9", id="listed, on a Unix socket"),
+    pytest.param(["10.0.0.1"], "", "198.51.100.66, 203.0.113.9", "203.0.113.9", id="on a socket, forged"),
+    pytest.param(["10.0.0.1"], "", "203.0.113.9, 10.0.0.1", "203.0.113.9", id="on a socket, two"),
+    pytest.param(["10.0.0.1"], "", "unknown", None, id="on a socket, no address"),
+    pytest.param(["10.0.0.1"], "", None, None, id="on a socket, no header"),
+    pytest.param([], "", "203.0.113.9", None, id="on a socket, nobody listed"),
+    pytest.param(2, "", "203.0.113.9", None, id="on a socket, fewer than there are proxies"),
+    pytest.param(["10.0.0.0/8"], "10.0.0.1", "203.0.113.9, unknown, 10.0.0.2", "10.0.0.1", id="a gap"),
     pytest.param(["10.0.0.1"], "10.0.0.19", "198.51.100.66", "10.0.0.19", id="a neighbour's address"),
 ]
 
@@ -126,6 +134,59 @@ BEHIND_PROXIES = [
 @pytest.mark.parametrize(("trusted", "peer", "forwarded", "address"), BEHIND_PROXIES)
 def test_the_address_behind_trusted_proxies(trusted, peer, forwarded, address):
     assert ip_of(trusted=trusted, peer=peer, forwarded=forwarded) == address
+
+
+LONG = "[" + "1" * 99 + "]"  # 101 characters
+PROXIES = ", ".join(f"10.0.{number // 250}.{number % 250}" for number in range(7000))  # 64 kB and more
+
+
+@pytest.mark.parametrize("trusted", [1, 2, ["10.0.0.0/8"]], ids=["one", "two", "listed"])
+@pytest.mark.parametrize(
+    ("forwarded", "is_read"),
+    [
+        pytest.param(f"{PROXIES}, 203.0.113.9, 10.0.0.2", True, id="long, and what counts is short"),
+        pytest.param(f"{'x' * 65_000}, 203.0.113.9, 10.0.0.2", True, id="a long hop that does not count"),
+        pytest.param(f"{LONG}, 10.0.0.2", False, id="a long hop that counts"),
+        pytest.param("x" * 65_000 + "9", False, id="one hop of 65 kB"),
+        pytest.param("," * 65_000, False, id="65,000 empty hops"),
+    ],
+)
+def test_no_more_of_a_long_header_is_read_than_counts(trusted, forwarded, is_read):
+    expected = ("10.0.0.2" if trusted == 1 else "203.0.113.9") if is_read else "10.0.0.1"
+    if trusted == 1 and forwarded.startswith("["):
+        expected = "10.0.0.2"  # the long one is not needed
+    assert ip_of(trusted=trusted, forwarded=forwarded) == expected
+
+
+@pytest.mark.parametrize("trusted", [["10.0.0.0/8"], 20], ids=["listed", "20"])
+def test_20_proxies_are_read_through(trusted):
+    nineteen = ", ".join(PROXIES.split(", ")[:19])
+    assert ip_of(trusted=trusted, forwarded=f"203.0.113.9, {nineteen}") == "203.0.113.9"
+    assert ip_of(trusted=trusted, forwarded=f"198.51.100.66, 203.0.113.9, {nineteen}") == "203.0.113.9"
+
+
+@pytest.mark.parametrize("trusted", [["10.0.0.0/8"], 500], ids=["listed", "500"])
+def test_so_many_proxies_that_the_reading_stops_count_as_no_header(trusted):
+    assert ip_of(trusted=trusted, peer="10.9.9.9", forwarded=f"203.0.113.9, {PROXIES}") == "10.9.9.9"
+
+
+@pytest.mark.parametrize("trusted", [1, 3, 100, ["10.0.0.0/8"]])
+@pytest.mark.parametrize("forwarded", [PROXIES, "1" * 65_000, "," * 65_000, ", ".join(["unknown"] * 7000)])
+def test_a_header_of_64_kb_costs_less_than_a_millisecond(trusted, forwarded):
+    request = RequestFactory().get("/", REMOTE_ADDR="10.0.0.1", headers={"x-forwarded-for": forwarded})
+
+    def seconds():
+        start = perf_counter()
+        client_ip(request)
+        return perf_counter() - start
+
+    with override_settings(SESSIONS_EXT={"TRUSTED_PROXIES": trusted}):
+        assert min(seconds() for _ in range(20)) < 1e-3
+
+
+def test_what_is_too_long_to_be_an_address_is_none():
+    assert normalise_ip("fe80::1%" + "e" * 92) == "fe80::1"
+    assert normalise_ip("fe80::1%" + "e" * 93) is None
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 from time import perf_counter
 
 import pytest
+import ua_parser
 
 from sessions_ext.clients import (
     describe,
     describe_device,
+    devices,
 )
 from tests.clients.logins import log_in_with
 from tests.user_agents import USER_AGENTS
@@ -28,6 +30,78 @@ def test_a_user_agent_is_cleaned_and_cut_and_the_login_works(junk):
 def test_a_user_agent_names_the_device(user_agent, device):
     assert describe_device(user_agent) == device
     assert describe(None, user_agent=user_agent).device_info == device
+
+
+@pytest.mark.parametrize("table", [devices.APPS, devices.SYSTEMS], ids=["apps", "systems"])
+def test_every_line_of_a_table_names_a_real_agent(table):
+    unused = dict(table)
+    for agent, _ in USER_AGENTS:
+        word = next((word for word in table if word in agent), None)
+        if word and table[word] in describe_device(agent):
+            unused.pop(word, None)
+    assert unused == {}
+
+
+LIBRARIES = (
+    *(
+        "okhttp",
+        "CFNetwork",
+        "Alamofire",
+        "AFNetworking",
+        "Dart",
+        "Cronet",
+        "ktor-client",
+        "Apache-HttpClient",
+    ),
+    *("Java", "Java-http-client", "axios", "node-fetch", "undici", "node", "python-requests", "python-httpx"),
+    *(
+        "aiohttp",
+        "Python-urllib",
+        "Go-http-client",
+        "reqwest",
+        "hyper",
+        "libcurl",
+        "curl",
+        "Wget",
+        "GuzzleHttp",
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("agent", "device"),
+    [
+        ("App/7.2 (Android 15; Pixel 9 Pro) {}/4.12.0", "App on Android"),
+        ("App/7.2 (iPhone; iOS 18.1; Scale/3.00) {}/1.2", "App on iPhone"),
+        ("App/7.2 (Windows NT 10.0; Win64; x64) {}/1.2", "App on Windows"),
+        ("App/7.2 {}/4.12.0", "App"),
+    ],
+)
+def test_an_apps_own_name_wins_over_its_librarys(agent, device):
+    names = {library: describe_device(agent.format(library)) for library in LIBRARIES}
+    assert names == dict.fromkeys(LIBRARIES, device)
+
+
+def test_a_library_without_an_app_is_a_program():
+    assert {library: describe_device(f"{library}/1.2") for library in LIBRARIES} == dict(
+        zip(LIBRARIES, LIBRARIES, strict=True)
+    )
+
+
+def test_describing_a_new_agent_costs_little_beside_parsing_it():
+    parser = ua_parser.Parser(ua_parser.BasicResolver(ua_parser.load_builtins()))
+    agents = [agent for agent, _ in USER_AGENTS]
+    for agent in agents:
+        describe_device(agent)  # from here on ua-parser remembers them
+
+    def seconds(function):
+        start = perf_counter()
+        for agent in agents:
+            function(agent)
+        return perf_counter() - start
+
+    own = min(seconds(describe_device.__wrapped__) for _ in range(5))
+    assert own < min(seconds(parser.parse) for _ in range(3)) / 2
 
 
 def test_a_user_agent_seen_before_costs_less_than_50_microseconds():

@@ -9,6 +9,7 @@ import pytest
 from django.db import OperationalError, connection, connections, transaction
 from django.utils import timezone
 
+from sessions_ext.cleanup import CleanupResult
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory
 from tests.concurrency.sessions import make_sessions
@@ -38,8 +39,8 @@ def test_two_cleanups_at_once_delete_exactly_the_dead_rows(user, settings):
             started.append(UserSession.objects.start(user))
 
     *cleaned, _ = at_once([lambda: UserSession.objects.cleanup(batch_size=100)] * 2 + [use])
-    assert sum(expired for expired, *_ in cleaned) == size
-    assert sum(revoked for _, revoked, _ in cleaned) == size
+    assert sum(result.expired for result in cleaned) == size
+    assert sum(result.revoked for result in cleaned) == size
     assert set(rows.values_list("pk", flat=True)) == {session.pk for session in [*kept, *started]}
 
 
@@ -103,7 +104,7 @@ def in_own_connection(call):
 def test_a_cleanup_waits_for_a_locked_row_and_does_not_skip_it(user):
     sessions = make_sessions(user, 20, expires_at=timezone.now() - timedelta(days=1))
     with row_locked(sessions[7], seconds=0.7):
-        assert UserSession.objects.cleanup(batch_size=5) == (20, 0, True)
+        assert UserSession.objects.cleanup(batch_size=5) == CleanupResult(20, 0, True)
     assert not UserSession.objects.exists()
 
 

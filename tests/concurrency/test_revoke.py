@@ -153,7 +153,9 @@ def test_a_touch_never_revives_a_revoked_session(user, settings):
         for _ in range(1000):
             was_revoked = revoked.is_set()
             touched = UserSession.objects.filter(pk=sessions[-1].pk).touch()
-            touched += activity.record(UserSession.objects.get(pk=sessions[-1].pk), None, expires_at=timezone.now())
+            touched += activity.record(
+                UserSession.objects.get(pk=sessions[-1].pk), None, expires_at=timezone.now()
+            )
             if was_revoked:
                 touched_after.append(touched)
                 return

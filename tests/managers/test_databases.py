@@ -4,6 +4,7 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
+from sessions_ext.cleanup import CleanupResult
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory
 from tests.managers.rows import sessions
@@ -65,7 +66,7 @@ def test_without_time_zones_the_rules_are_the_same(user, settings, later):
     later(1)
     assert UserSession.objects.verify(user.pk, session.pk) is None
     later(31 * 24 * 3600)
-    assert UserSession.objects.cleanup() == (1, 1, True)
+    assert UserSession.objects.cleanup() == CleanupResult(1, 1, True)
 
 
 @pytest.fixture

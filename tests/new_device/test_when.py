@@ -4,12 +4,24 @@ from datetime import timedelta
 
 import pytest
 from django.core import mail
+from django.test import Client
 from django.utils import timezone, translation
 
 from sessions_ext.models import UserSession
 from sessions_ext.new_device import is_new_device, send_mail_about
 from sessions_ext.testing import UserSessionFactory
-from tests.new_device.signing_in import AWAY, HOME, HOME6, IPHONE, NEXT6, NEXT_DOOR, link_of, sign_in, wait
+from tests.new_device.signing_in import (
+    AWAY,
+    HOME,
+    HOME6,
+    IPHONE,
+    LINUX,
+    NEXT6,
+    NEXT_DOOR,
+    link_of,
+    sign_in,
+    wait,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,7 +79,8 @@ def test_a_device_is_remembered_for_90_days(user, days, told):
     assert len(mail.outbox) == told
 
 
-KNOWN = {"device_info": "Firefox on Linux"}
+KNOWN = {"device_info": "Firefox on Linux", "user_agent": LINUX}
+OTHER = {"device_info": "curl", "user_agent": "curl/8.14.1"}
 
 
 @pytest.mark.parametrize(("fields", "told"), [({}, 0), ({"is_trusted": False}, 1), ({"revoked": True}, 1)])
@@ -84,7 +97,7 @@ def test_a_trusted_device_is_known_as_long_as_its_session_lasts(user, fields, to
 @pytest.mark.parametrize(("reason", "told"), [("user", 0), ("not_me", 1), ("suspicious", 1)])
 def test_an_intruder_is_no_acquaintance(user, reason, told):
     """One whose session was ended as such is told of again."""
-    UserSessionFactory(user=user, device_info="curl")
+    UserSessionFactory(user=user, **OTHER)
     session = UserSessionFactory(user=user, ip_address=HOME, **KNOWN)
     UserSession.objects.filter(pk=session.pk).revoke(reason)
     sign_in(user)
@@ -103,20 +116,20 @@ def test_a_session_that_was_revoked_vouches_only_for_where_it_signed_in(user, fi
 
 def test_of_two_at_once_from_a_new_device_one_is_told_of(user):
     now = timezone.now()
-    UserSessionFactory(user=user, created_at=now - timedelta(days=1), device_info="curl")
+    UserSessionFactory(user=user, created_at=now - timedelta(days=1), **OTHER)
     pair = [UserSessionFactory(user=user, created_at=now, ip_address=HOME, **KNOWN) for _ in range(2)]
     assert sorted(is_new_device(session) for session in pair) == [False, True]
 
 
 def test_the_devices_of_others_are_not_ones_own(user):
     UserSessionFactory(ip_address=HOME, **KNOWN)
-    UserSessionFactory(user=user, device_info="curl")
+    UserSessionFactory(user=user, **OTHER)
     sign_in(user)
     assert len(mail.outbox) == 1
 
 
 def test_a_login_from_before_the_installation_is_no_sign_in(user, client):
-    UserSessionFactory(user=user, device_info="curl")
+    UserSessionFactory(user=user, **OTHER)
     client.force_login(user)
     wait()
     mail.outbox.clear()
@@ -127,6 +140,77 @@ def test_a_login_from_before_the_installation_is_no_sign_in(user, client):
     wait()
     assert UserSession.objects.for_user(user).count() == 2
     assert mail.outbox == []
+
+
+@pytest.mark.parametrize("stored", ["", "Gecko on GNU"])
+def test_a_device_is_no_news_because_its_name_changed(user, stored):
+    """Its row was written when a rule, or the data of ua-parser, called the browser another name."""
+    session = sign_in(user)
+    UserSession.objects.filter(pk=session.pk).update(device_info=stored)
+    sign_in(user)
+    assert mail.outbox == []
+
+
+def test_a_device_is_news_though_it_had_the_name_of_another(user):
+    session = sign_in(user)
+    UserSession.objects.filter(pk=session.pk).update(device_info="Safari on iPhone")
+    sign_in(user, agent=IPHONE)
+    assert len(mail.outbox) == 1
+
+
+@pytest.mark.parametrize("there", ["", "unix:", HOME])
+@pytest.mark.parametrize("here", ["", "unix:", HOME])
+def test_an_unknown_address_vouches_for_nobody(user, here, there):
+    """F31: behind a Unix socket, a thief with the same browser is told of."""
+    sign_in(user, address=there)
+    sign_in(user, address=here)
+    assert len(mail.outbox) == (0 if here == there == HOME else 1)
+
+
+def test_a_row_without_a_last_address_vouches_for_where_it_signed_in(user):
+    UserSessionFactory(user=user, ip_address=HOME, last_ip_address=None, **KNOWN)
+    sign_in(user)
+    assert mail.outbox == []
+    sign_in(user, address="")
+    assert len(mail.outbox) == 1
+
+
+def test_behind_a_unix_socket_a_listed_proxy_tells_who_it_was(user, settings):
+    settings.SESSIONS_EXT = {"NEW_DEVICE_EMAIL": True, "TRUSTED_PROXIES": ["10.0.0.1"]}
+    for address, told in [(HOME, 0), (NEXT_DOOR, 0), (AWAY, 1)]:
+        client = Client(headers={"user-agent": LINUX, "x-forwarded-for": address}, REMOTE_ADDR="")
+        client.post("/login/", {"username": user.get_username(), "password": "password"})
+        wait()
+        assert len(mail.outbox) == told
+        assert UserSession.objects.for_user(user).newest_first()[0].ip_address == address
+
+
+def test_many_logins_of_a_program_do_not_push_a_device_out(user, django_assert_num_queries):
+    now = timezone.now()
+    UserSessionFactory(user=user, created_at=now - timedelta(days=2), ip_address=HOME, **KNOWN)
+    program = UserSessionFactory.build_batch(
+        400, user=user, created_at=now - timedelta(days=1), ip_address=AWAY, **OTHER
+    )
+    UserSession.objects.bulk_create(program)
+    session = sign_in(user)
+    assert mail.outbox == []
+    with django_assert_num_queries(1):
+        assert not is_new_device(session)
+
+
+def test_a_device_is_forgotten_behind_300_others_that_were_seen_since(user):
+    """A program whose user agent is another each time must not make sign-ins slow."""
+    now = timezone.now()
+    UserSessionFactory(user=user, created_at=now - timedelta(days=2), ip_address=HOME, **KNOWN)
+    each = [
+        UserSessionFactory.build(
+            user=user, created_at=now - timedelta(days=1), ip_address=HOME, user_agent=f"tool-{number}/1"
+        )
+        for number in range(300)
+    ]
+    UserSession.objects.bulk_create(each)
+    sign_in(user)
+    assert len(mail.outbox) == 1
 
 
 def test_a_user_without_an_address_gets_none(user):
@@ -175,3 +259,14 @@ def test_a_script_in_a_user_agent_is_text(user):
     assert "&lt;script&gt;" in html
     assert "\n" not in message.subject
     assert message.recipients() == [user.email]
+
+
+@pytest.mark.parametrize("agent", ["secure-login.example.net/1.0", "evil.com/1.0 (Android 15; Pixel 9)"])
+def test_a_host_in_a_user_agent_is_not_in_the_mail(user, agent):
+    """Or else whoever stole a password could have its owner click on a link."""
+    sign_in(user)
+    sign_in(user, agent=agent)
+    (message,) = mail.outbox
+    for text in (message.subject, message.body, message.alternatives[0][0]):
+        assert "secure-login" not in text
+        assert "evil.com" not in text

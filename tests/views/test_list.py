@@ -143,6 +143,7 @@ def test_how_long_ago(seconds, words, later):
         ("Chrome on Chrome OS", "desktop"),
         ("Safari on iPhone", "phone"),
         ("Samsung Internet on Android", "phone"),
+        ("Huawei Browser on HarmonyOS", "phone"),
         ("Safari on iPad", "tablet"),
         ("Chrome on LG TV", "tv"),
         ("Chrome on Android TV", "tv"),

@@ -4,6 +4,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from django.db import connections
 from django.utils import timezone
 from django.utils.dateparse import parse_duration
 
-from sessions_ext.cleanup import AGES, ArgumentError, Cleaned, Preview, Walk
+from sessions_ext.cleanup import AGES, ArgumentError, CleanupPreview, CleanupResult, Walk
 from sessions_ext.managers import UserSessionManager
 from sessions_ext.models import UserSession
 
@@ -71,28 +72,28 @@ class Command(BaseCommand):
                 return
             # The count before a bar may be broken off like any other program.
             with self._progress(sessions, which, bounds, options) as progress, _stop_signals() as should_stop:
-                cleaned = sessions.cleanup(**which, **bounds, progress=progress, should_stop=should_stop)
+                result = sessions.cleanup(**which, **bounds, progress=progress, should_stop=should_stop)
         except ArgumentError as error:
             hint = " Use --yes if that is meant." if "future" in str(error) else ""
             raise CommandError(f"--{str(error).replace('_', '-')}{hint}") from None
-        self._tell(cleaned, options)
-        if not cleaned.is_complete:
+        self._tell(result, options)
+        if not result.is_complete:
             sys.exit(WORK_LEFT)
 
-    def _tell(self, cleaned: Cleaned, options: dict[str, Any]) -> None:
+    def _tell(self, result: CleanupResult, options: dict[str, Any]) -> None:
         if options["json"]:
-            self.stdout.write(json.dumps({"dry_run": False, **cleaned._asdict()}))
+            self.stdout.write(json.dumps({"dry_run": False, **asdict(result)}))
         elif options["verbosity"]:
-            rest = "" if cleaned.is_complete else " There are more."
-            line = f"Deleted {cleaned.expired} expired and {cleaned.revoked} revoked sessions."
+            rest = "" if result.is_complete else " There are more."
+            line = f"Deleted {result.expired} expired and {result.revoked} revoked sessions."
             self.stdout.write(line + rest)
 
-    def _tell_preview(self, preview: Preview, options: dict[str, Any]) -> None:
+    def _tell_preview(self, preview: CleanupPreview, options: dict[str, Any]) -> None:
         expired = sum(preview.expired.values())
         revoked = sum(sum(ages.values()) for ages in preview.revoked.values())
         if options["json"]:
             totals = {"dry_run": True, "expired": expired, "revoked": revoked}
-            self.stdout.write(json.dumps({**totals, "by_reason_and_age": preview._asdict()}))
+            self.stdout.write(json.dumps({**totals, "by_reason_and_age": asdict(preview)}))
         if options["json"] or not options["verbosity"]:
             return
         for reason, ages in [("expired", preview.expired), *sorted(preview.revoked.items())]:
@@ -117,7 +118,7 @@ class Command(BaseCommand):
         return _bar(tqdm, sessions, which, bounds["max_rows"])
 
     @staticmethod
-    def _tell_batch(out: OutputWrapper, done: Cleaned) -> None:
+    def _tell_batch(out: OutputWrapper, done: CleanupResult) -> None:
         out.write(f"{done.expired} expired and {done.revoked} revoked sessions so far", str)
         out.flush()
 
@@ -125,11 +126,11 @@ class Command(BaseCommand):
 @contextmanager
 def _bar(
     tqdm: Any, sessions: UserSessionManager, which: Any, max_rows: int | None
-) -> Iterator[Callable[[Cleaned], None]]:
+) -> Iterator[Callable[[CleanupResult], None]]:
     preview = sessions.preview_cleanup(**which)
     total = sum(sum(ages.values()) for ages in (preview.expired, *preview.revoked.values()))
     with tqdm(total=min(total, max_rows or total), unit=" rows", unit_scale=True, file=sys.stderr) as bar:
-        yield lambda done: bar.update(done.expired + done.revoked - bar.n)
+        yield lambda done: bar.update(done.total - bar.n)
 
 
 @contextmanager

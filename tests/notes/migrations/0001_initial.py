@@ -2,6 +2,16 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 
+def to_a_session(**options):
+    return models.ForeignKey(
+        db_constraint=False,
+        on_delete=django.db.models.deletion.DO_NOTHING,
+        related_name="+",
+        to="sessions_ext.usersession",
+        **options,
+    )
+
+
 class Migration(migrations.Migration):
     initial = True
     dependencies = [("sessions_ext", "0001_initial")]
@@ -15,32 +25,9 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                (
-                    "session",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, to="sessions_ext.usersession"
-                    ),
-                ),
+                ("session", to_a_session()),
+                ("seen_in", to_a_session(null=True)),
                 ("text", models.TextField()),
-            ],
-        ),
-        migrations.CreateModel(
-            name="Visit",
-            fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "session",
-                    models.ForeignKey(
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        to="sessions_ext.usersession",
-                    ),
-                ),
             ],
         ),
     ]

@@ -1,0 +1,88 @@
+"""Ranges of rows along an index over a time and the primary key, where no two rows are in one place."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from django.db.models import BooleanField, F, Field, Func, QuerySet
+
+from .prepared import Parameter, Prepared, delete, select
+
+Place = tuple[Any, Any]  # the time and the primary key of a row
+
+
+class Range(NamedTuple):
+    """The rows behind `low`, up to and including `high`. None is an open end."""
+
+    low: Place | None = None
+    high: Place | None = None
+
+
+class Ranges:
+    """Reads and deletes the rows of a queryset range by range, in the order of `column` and then of
+    the primary key. Give it rows that an index holds in that order."""
+
+    def __init__(self, rows: QuerySet[Any], column: str) -> None:
+        self.rows = rows
+        self.order = (column, rows.model._meta.pk.name)
+        self._statements: dict[tuple[Any, ...], Prepared] = {}
+
+    def within(self, part: Range) -> QuerySet[Any]:
+        return self._between(part.low, part.high)
+
+    def places(self, part: Range, steps: list[int]) -> list[Place]:
+        """The places of the row that is steps[0] rows into the range, of the one that is steps[1]
+        rows further on, and so on, as far as there are rows. One query for each."""
+        found: list[Place] = []
+        low = part.low
+        for step in steps:
+            row = self._row(Range(low, part.high), step)
+            if row is None:
+                break
+            low = (row[0], row[1])
+            found.append(low)
+        return found
+
+    def delete(self, part: Range) -> int:
+        """Delete the rows of the range, and return how many that were. One statement, which calls no
+        receiver and follows no foreign key."""
+        statement = self._statement(part, "delete", lambda rows: delete(rows))
+        return statement.change(self.rows.db, self._values(part))
+
+    def _row(self, part: Range, step: int) -> list[Any] | None:
+        def write(rows: QuerySet[Any]) -> Prepared:
+            return select(rows.order_by(*self.order).values_list(*self.order)[step - 1 : step])
+
+        return self._statement(part, step, write).row(self.rows.db, self._values(part))
+
+    def _statement(self, part: Range, name: Any, write: Callable[[QuerySet[Any]], Prepared]) -> Prepared:
+        # Written once: the ORM takes longer to write it than the server takes to find a place.
+        key = (name, part.low is None, part.high is None)
+        if key not in self._statements:
+            low, high = (place and self._parameters(end) for end, place in part._asdict().items())
+            self._statements[key] = write(self._between(low, high))
+        return self._statements[key]
+
+    def _parameters(self, end: str) -> Place:
+        time, key = (Parameter(f"{end} {name}", self.rows.model._meta.get_field(name)) for name in self.order)
+        return time, key
+
+    def _values(self, part: Range) -> dict[str, Any]:
+        return {
+            f"{end} {name}": value
+            for end, place in part._asdict().items()
+            for name, value in zip(self.order, place or (), strict=False)
+        }
+
+    def _between(self, low: Place | None, high: Place | None) -> QuerySet[Any]:
+        bounds = [_compare(self.order, sign, place) for sign, place in ((">", low), ("<=", high)) if place]
+        return self.rows.filter(*bounds)
+
+
+def _compare(order: tuple[str, str], sign: str, place: Place) -> Func:
+    """(time, key) > (…, …): the words in which PostgreSQL and SQLite find a place on an index."""
+    sides = _row(*map(F, order)), _row(*place)
+    return Func(*sides, template="%(expressions)s", arg_joiner=f" {sign} ", output_field=BooleanField())
+
+
+def _row(*values: Any) -> Func:
+    return Func(*values, template="(%(expressions)s)", output_field=Field())
