@@ -19,6 +19,8 @@ from .conf import conf
 if TYPE_CHECKING:
     from .models import UserSession
 
+__all__ = ["Sighting", "device_changed", "impossible_travel", "network_changed", "refresh_replayed"]
+
 logger = logging.getLogger("sessions_ext")
 
 EARTH_RADIUS = 6371.0  # km

@@ -180,7 +180,8 @@ def rotate_refresh_token(session: "UserSession", token_id: UUID) -> bool:
 
 
 def one_active(rows: Any, *bounds: str) -> Any:
-    """The active row of a user by its id, all of it parameters; `bounds` are the names in bounds()."""
+    """The active row with an id and a user, all of it parameters. `bounds` are the names in
+    lifetime.bounds()."""
     fields = rows.model._meta.get_field
     after = {column: Parameter(column, fields(column)) for column in bounds}
     keys = {name: Parameter(name, fields(name)) for name in ("user", "id")}

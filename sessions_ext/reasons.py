@@ -1,6 +1,8 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+__all__ = ["EndedBy", "RevokedReason", "label", "with_note"]
+
 
 class RevokedReason(models.TextChoices):
     """Why a session ended. `revoked_reason` takes any other text as well."""

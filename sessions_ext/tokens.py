@@ -28,9 +28,12 @@ from .conf import conf
 from .models import RevokedReason, UserSession
 from .observers import Sighting, observe
 from .querysets import rotate_refresh_token
+from .requests import later
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
+
+__all__ = ["TokenPair", "alogin", "arefresh", "averify", "login", "refresh", "verify"]
 
 logger = logging.getLogger("sessions_ext")
 
@@ -160,12 +163,8 @@ def bearer_token(request: HttpRequest) -> str | None:
 
 def carry(request: Any, session: UserSession) -> None:
     """Set a request's user and session to those of a verified session."""
-    request.user, request.auser = session.user, partial(_later, session.user)
-    request.user_session, request.auser_session = session, partial(_later, session)
-
-
-async def _later(value: Any) -> Any:
-    return value
+    request.user, request.auser = session.user, partial(later, session.user)
+    request.user_session, request.auser_session = session, partial(later, session)
 
 
 def _is_within_grace(session: UserSession) -> bool:

@@ -24,10 +24,8 @@ pytest.register_assert_rewrite(
     *(name for path in HERE.iterdir() if (name := f"tests.{path.stem}") not in sys.modules)
 )
 
-# It starts the suite again with other user models, and would start itself there.
-collect_ignore = ["test_user_models.py"] if "USER_MODEL" in os.environ else []
 # The suite of other packages has settings of its own.
-collect_ignore += ["company"] if os.environ.get("DJANGO_SETTINGS_MODULE") != "tests.company.settings" else []
+collect_ignore = ["company"] if os.environ.get("DJANGO_SETTINGS_MODULE") != "tests.company.settings" else []
 
 
 def pytest_xdist_auto_num_workers(config) -> int | None:
@@ -45,13 +43,14 @@ def pytest_collection_modifyitems(items) -> None:
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # so that it writes after all others
+def pytest_terminal_summary(terminalreporter) -> Iterator[None]:
     """What was skipped for want of a program, and how to have it."""
+    yield
     skipped = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])]
     if packages := programs.packages_for(skipped):
         terminalreporter.section("programs are missing", yellow=True)
-        terminalreporter.line("Some tests were skipped. To run them, too:")
+        terminalreporter.line("What needs them was skipped. To run it, too:")
         terminalreporter.line(f"    apt-get install {' '.join(packages)}")
 
 

@@ -1,5 +1,6 @@
 """The API as a project mounts it, with operations of the project's own beside it."""
 
+from django.contrib.auth import alogout, logout
 from django.contrib.auth import login as cookie_login
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpResponse
@@ -40,6 +41,24 @@ for path, auth in AUTH.items():
 def cookie_for_bearer(request):
     cookie_login(request, request.user, "django.contrib.auth.backends.ModelBackend")
     return named(request)
+
+
+def after_logout(request):
+    is_carried = bool(request.user_session)
+    return {"is_authenticated": request.user.is_authenticated, "has_session": is_carried}
+
+
+@api.post("/logout", auth=session_auth)
+def django_logout(request):
+    logout(request)
+    return after_logout(request)
+
+
+@api.post("/alogout", auth=session_auth)
+async def django_alogout(request):
+    await alogout(request)
+    user, session = await request.auser(), await request.auser_session()
+    return {"is_authenticated": user.is_authenticated, "has_session": bool(session)}
 
 
 @api.get("/basket", auth=session_auth)

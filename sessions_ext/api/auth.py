@@ -71,9 +71,8 @@ class RateThrottle(threading.local, SimpleRateThrottle):
     counts atomically. State is per thread, because ninja keeps a call's state on the throttle, which
     all calls share.
 
-    A caller without an address passes: nobody can be told from another there, and one bucket for all would
-    let any of them lock all others out. So does everybody while the cache does not answer. Each is
-    logged."""
+    A caller without an address passes: nobody can be told from another there, and one bucket for all
+    would let each lock the others out. So does everybody while the cache is down. Both are logged."""
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
@@ -106,8 +105,8 @@ class RateThrottle(threading.local, SimpleRateThrottle):
         return self.cache_format % {"scope": self.scope, "ident": ident}
 
     def _count(self, key: str, duration: Any) -> int:
-        """The number of this call in its window. Whoever calls at the same moment agrees on the window,
-        because only one of them can add it."""
+        """The number of this call in its window. Calls at the same moment agree on the window, because
+        only one of them can add it to the cache."""
         now = time.time()
         self.cache.add(key, now + duration, duration)
         end = self.cache.get(key) or now + duration

@@ -94,9 +94,9 @@ def finish_answers(run: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
 
 
 def _read_body(request: HttpRequest) -> None:
-    """Read the body before ninja does, which would answer with an error of the server, and before a
-    parser does, which makes many times its size of it. The length that is told comes first: what is
-    known to be too large is not read."""
+    """Read the body before ninja does, which would answer 500, and before a parser does, which needs
+    many times its size in memory. The announced length is checked first, so that a body known to be too
+    large is not read."""
     told = request.META.get("CONTENT_LENGTH") or "0"
     if (told.isdecimal() and int(told) > MAX_BODY) or len(request.body) > MAX_BODY:
         raise RequestDataTooBig

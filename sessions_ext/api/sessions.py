@@ -63,8 +63,8 @@ def logout(request: Any) -> Any:
     if tokens.bearer_token(request) is None:
         auth.logout(request)
     else:
+        # As auth.logout() does, which needs `request.session`. Our receiver ends the session.
         user_logged_out.send(sender=type(request.user), request=request, user=request.user)
-        request.user_session.revoke(RevokedReason.LOGOUT)
 
 
 @router.get(

@@ -16,7 +16,7 @@ from sessions_ext.signals import session_revoked
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
 from tests.admin.pages import END_ALL, LIST, act, ask, listed, logged, page_of, revoke, revoked, says, staff
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 @pytest.mark.parametrize("client_of", ["superuser", "staff"])

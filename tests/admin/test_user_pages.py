@@ -17,7 +17,7 @@ from sessions_ext.models import UserSession
 from sessions_ext.testing import UserSessionFactory
 from tests.admin.pages import LIST, page_of, staff, users_have_pages
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from sessions_ext.signals import session_revoked
 from sessions_ext.testing import UserFactory
 from tests.managers.rows import sessions
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 class EverythingInOther:

@@ -11,7 +11,7 @@ from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory
 from tests.managers.rows import sessions
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 # Find, list, count

@@ -11,7 +11,7 @@ from django.utils import timezone
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 def test_start_takes_what_the_request_says(user, rf):

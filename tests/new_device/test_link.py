@@ -20,7 +20,7 @@ from sessions_ext.new_device import SALT, link_to_end
 from sessions_ext.testing import UserFactory, UserSessionFactory
 from tests.new_device.signing_in import AWAY, IPHONE, link_of, reason_of, sign_in, wait
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.user_model]
 
 
 def test_the_link_asks_first_and_then_ends_that_session(user):

@@ -8,7 +8,7 @@ from sessions_ext.store import ID_KEY
 from sessions_ext.testing import UserSessionFactory, log_in
 from tests.store.data import rewrite
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 def forget_row(client: Client) -> None:

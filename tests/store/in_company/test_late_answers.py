@@ -139,11 +139,11 @@ def test_a_login_after_a_revoke_in_the_same_request_takes_hold(browser, user, en
 
 
 # One that reads nothing before, and then writes, is a guest's with a session of its own, as in Django.
+@few_engines
 @pytest.mark.parametrize(
     ("first", "then"),
     [("nothing", "nothing"), *((f, t) for f in ("user", "data") for t in ("nothing", "write", "save"))],
 )
-@few_engines
 def test_a_request_with_the_cookie_before_a_new_login_signs_nobody_out(
     browser, user, engine, while_slow, first, then
 ):
