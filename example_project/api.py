@@ -2,7 +2,7 @@ from functools import wraps
 
 from ninja import NinjaAPI
 
-from sessions_ext.api import router, session_auth, staff_router
+from sessions_ext.api import login_router, router, session_auth, staff_router
 
 
 def with_icons(page):  # type: ignore[no-untyped-def]
@@ -20,6 +20,7 @@ def with_icons(page):  # type: ignore[no-untyped-def]
 api = NinjaAPI(
     title="Sessions", version="1.0.0", auth=session_auth, urls_namespace="api", docs_decorator=with_icons
 )
+api.add_router("", login_router)
 api.add_router("", router)
 api.add_router("", staff_router)
 

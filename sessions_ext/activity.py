@@ -10,9 +10,9 @@ from . import clients, signals, verdicts
 from .conf import conf
 from .db.prepared import Parameter, Statement
 from .lifetime import bounds
-from .managers import one_active
 from .models import UserSession
 from .observers import Sighting, observe
+from .querysets import one_active
 
 
 def is_due(session: UserSession) -> bool:
@@ -24,7 +24,7 @@ def record(session: UserSession, request: HttpRequest | None, *, expires_at: dat
     """Record activity from where `request` comes from, once per TOUCH_INTERVAL at most, and move the
     end to `expires_at` if that is given: one statement, or none. Returns whether there was one and
     the session is active. Sends session_client_changed when the address is new, and shows the
-    OBSERVERS what it sees."""
+    OBSERVERS what it sees. A login that the person has renewed since this one was read is another."""
     if not (is_due(session) or expires_at):
         return False
     now, address = timezone.now(), clients.client_ip(request)
@@ -54,12 +54,14 @@ def _write(session: UserSession, now: datetime, address: str | None, expires_at:
     if expires_at:
         row = session.as_row
         seen = {"last_ip_address": address} if address else {}
-        is_moved = bool(row.active(now).update(last_activity_at=now, expires_at=expires_at, **seen))
+        same = row.active(now).filter(authenticated_at=session.authenticated_at)
+        is_moved = bool(same.update(last_activity_at=now, expires_at=expires_at, **seen))
         verdicts.invalidate({session.user_id}, row.db)
         return is_moved
     rows = UserSession.objects.using(session.as_row.db)
     after = bounds(now)
     values = after | {"user": session.user_id, "id": session.pk, "now": now, "address": address}
+    values["authenticated_at"] = session.authenticated_at
     return bool(TOUCH.update(rows, address is not None, *after, due=now - conf.TOUCH_INTERVAL, **values))
 
 
@@ -69,7 +71,8 @@ def _touch(rows: Any, has_address: bool, *bounds: str) -> tuple[Any, dict[str, A
     if has_address:
         changes["last_ip_address"] = Parameter("address", fields("last_ip_address"))
     due = Parameter("due", fields("last_activity_at"))
-    return one_active(rows, *bounds).filter(last_activity_at__lte=due), changes
+    same = Parameter("authenticated_at", fields("authenticated_at"))
+    return one_active(rows, *bounds).filter(last_activity_at__lte=due, authenticated_at=same), changes
 
 
 # Requests wait for it, so that its SQL is written once.

@@ -81,7 +81,9 @@ def stamp(session: UserSession) -> int:
 def renew(session: UserSession) -> None:
     """Note that the person has just proved, in this session, who they are. One statement."""
     session.authenticated_at = timezone.now()
-    session.as_row.update(authenticated_at=session.authenticated_at)
+    row = session.as_row
+    row.update(authenticated_at=session.authenticated_at)
+    verdicts.invalidate({session.user_id}, row.db)
 
 
 def _judge(

@@ -16,9 +16,10 @@ from django.http import HttpRequest
 
 from . import authentication, verdicts
 from .conf import conf
+from .mail import send_mail_about
 from .models import RevokedReason, UserSession
-from .new_device import is_new_device, send_mail_about
-from .requests import request_at_hand
+from .new_device import is_new_device
+from .requests import carries_token, request_at_hand
 from .signals import session_started
 from .store import ID_KEY, STAMP_KEY, VerifiedStore, cookie_end, show
 
@@ -113,8 +114,15 @@ def _undo_login(request: Any, store: Any) -> None:
 
 
 def on_logout(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
-    """Revoke the row of a logout outside of the middleware; within it the flush does so."""
+    """Revoke the row of a token's logout, and that of a cookie's outside of the middleware; within it the
+    flush does so."""
     store: Any = getattr(request, "session", None)
+    if request is not None and carries_token(request):
+        session: Any = request.user_session  # type: ignore[attr-defined]
+        session.revoke(RevokedReason.LOGOUT)
+        if isinstance(store, VerifiedStore):
+            store.spare()
+        return
     if isinstance(store, VerifiedStore) or not _carries(store, user):
         return
     if session := UserSession.objects.verify(user.pk, store.get(ID_KEY)):
@@ -179,6 +187,7 @@ def on_user_saved(
         # Django signs the other devices out, since their auth hash is of the old one. But nobody has
         # changed the password, so that they are older logins, and not ended ones.
         sessions.active().update(authenticated_at=F("authenticated_at") - timedelta(microseconds=1))
+        verdicts.invalidate({instance.pk}, using)
     elif _saves(sender, "is_active", update_fields) and not instance.is_active and not _may_log_in(instance):
         sessions.revoke(RevokedReason.USER_DISABLED)
 

@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import LazyObject
@@ -87,3 +89,14 @@ def resolve_anew(session: SessionOf) -> None:
 def carries_token(request: Any) -> bool:
     """Whether the request is that of a token's session: then it stays so whatever its cookie says."""
     return type(getattr(request, "user_session", None)) is UserSession
+
+
+def carry_nobody(request: Any) -> None:
+    """Let the request be nobody's any more, after the logout of a token's session."""
+    request.user, request.auser = AnonymousUser(), partial(later, AnonymousUser())
+    request.user_session, request.auser_session = None, partial(later, None)
+
+
+async def later(value: Any) -> Any:
+    """The value, for who awaits it."""
+    return value

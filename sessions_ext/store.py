@@ -22,7 +22,7 @@ from .conf import conf
 from .models import UserSession, adopted_id
 from .payloads import LoadsByStatement, loads_as_django_does
 from .reasons import RevokedReason
-from .requests import SessionOf, arrival, at_hand, carries_token, note_login, request_at_hand
+from .requests import SessionOf, arrival, at_hand, carries_token, carry_nobody, note_login, request_at_hand
 
 # Where the id of the row stands in the session data, and what it says of `authenticated_at`.
 ID_KEY = "_sessions_ext"
@@ -46,43 +46,18 @@ def verified(engine_store: Any) -> type["VerifiedStore"]:
 
 def verified_store(request: HttpRequest) -> "VerifiedStore":
     """Whatever stands in `request.session`, as a verified store."""
-    return cast("VerifiedStore", _as_verified(request.session))
+    return cast("VerifiedStore", as_verified(request.session))
 
 
-def _as_verified(store: Any) -> Any:
+def as_verified(store: Any) -> Any:
     """A store of an engine, verified. It stays the same object, so that whoever took hold of it before
-    gets verified data as well."""
+    gets verified data as well. What is no store stays as it is."""
     if isinstance(store, SessionBase) and not isinstance(store, VerifiedStore):
         is_accessed = vars(store).pop("accessed", False)
         engine_store: Any = type(store)
         store.__class__ = verified(engine_store)
         store.accessed = is_accessed
     return store
-
-
-@cache
-def behind_middleware(request_class: Any) -> Any:
-    """The class of a request whose `session` is a verified store, whatever is put there."""
-    return type(
-        request_class.__name__, (_SessionVerified, request_class), {"__module__": request_class.__module__}
-    )
-
-
-class _SessionVerified:
-    @property
-    def session(self) -> Any:
-        try:
-            return _as_verified(vars(self)["session"])
-        except KeyError:
-            raise AttributeError("session") from None
-
-    @session.setter
-    def session(self, store: Any) -> None:
-        vars(self)["session"] = store
-
-    @session.deleter
-    def session(self) -> None:
-        vars(self).pop("session", None)
 
 
 def show(request: Any) -> None:
@@ -109,7 +84,7 @@ class VerifiedStore(SessionBase):
     engine_store: Any
     _login: authentication.Login | None = None
     _is_verified = False  # as are data that were copied, or loaded by the engine's own class
-    _is_unknown = _is_late = _is_undone = _is_accessed = False
+    _is_unknown = _is_late = _is_undone = _is_accessed = _is_spared = False
     has_started = False  # a login of this request made the row
     renews_key = False  # a login of this request kept the row
     waits_for_cookie = False  # a login of this request has no row before its cookie comes back
@@ -154,6 +129,11 @@ class VerifiedStore(SessionBase):
         self._is_late = self.has_old_hash = False
         note_login(self)
 
+    def spare(self) -> None:
+        """Let the flush that comes next pass: Django's logout() flushes `request.session`, also where it
+        logs out the session of a token, which is another one."""
+        self._is_spared = True
+
     def undo_login(self) -> None:
         """Be nobody's again, with the data that were there before login()."""
         for key in (auth.SESSION_KEY, auth.BACKEND_SESSION_KEY, auth.HASH_SESSION_KEY, ID_KEY, STAMP_KEY):
@@ -183,6 +163,10 @@ class VerifiedStore(SessionBase):
     _session = property(_get_session)
 
     def flush(self) -> None:
+        if self._is_spared:
+            self._is_spared = False
+            carry_nobody(request_at_hand())
+            return
         self._get_session()
         had_ended = self._login is not None and not self._login.session.revoke(RevokedReason.LOGOUT)
         self._forget()

@@ -25,9 +25,10 @@ from django.views.decorators.debug import sensitive_variables
 from . import activity, authentication
 from .clients import client_ip
 from .conf import conf
-from .managers import rotate_refresh_token
 from .models import RevokedReason, UserSession
 from .observers import Sighting, observe
+from .querysets import rotate_refresh_token
+from .requests import later
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -160,12 +161,8 @@ def bearer_token(request: HttpRequest) -> str | None:
 
 def carry(request: Any, session: UserSession) -> None:
     """Make a request that of a verified session and its user."""
-    request.user, request.auser = session.user, partial(_later, session.user)
-    request.user_session, request.auser_session = session, partial(_later, session)
-
-
-async def _later(value: Any) -> Any:
-    return value
+    request.user, request.auser = session.user, partial(later, session.user)
+    request.user_session, request.auser_session = session, partial(later, session)
 
 
 def _is_within_grace(session: UserSession) -> bool:

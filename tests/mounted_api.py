@@ -1,5 +1,6 @@
 """The API as a project mounts it, with operations of the project's own beside it."""
 
+from django.contrib.auth import alogout, logout
 from django.contrib.auth import login as cookie_login
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpResponse
@@ -7,9 +8,10 @@ from django.urls import path as url
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
-from sessions_ext.api import BearerAuth, CookieAuth, router, session_auth, staff_router
+from sessions_ext.api import BearerAuth, CookieAuth, login_router, router, session_auth, staff_router
 
 api = NinjaAPI(urls_namespace="api")
+api.add_router("", login_router)
 api.add_router("", router)
 api.add_router("", staff_router)
 
@@ -41,6 +43,24 @@ def cookie_for_bearer(request):
     return named(request)
 
 
+def after_logout(request):
+    is_carried = bool(request.user_session)
+    return {"is_authenticated": request.user.is_authenticated, "has_session": is_carried}
+
+
+@api.post("/logout", auth=session_auth)
+def django_logout(request):
+    logout(request)
+    return after_logout(request)
+
+
+@api.post("/alogout", auth=session_auth)
+async def django_alogout(request):
+    await alogout(request)
+    user, session = await request.auser(), await request.auser_session()
+    return {"is_authenticated": user.is_authenticated, "has_session": bool(session)}
+
+
 @api.get("/basket", auth=session_auth)
 def basket(request):
     """Reads the data of the cookie's session, whoever asks."""
@@ -50,6 +70,7 @@ def basket(request):
 
 # A project whose API answers errors in its own way.
 handled = NinjaAPI(urls_namespace="handled")
+handled.add_router("", login_router)
 handled.add_router("", router)
 handled.add_router("", staff_router)
 
@@ -62,6 +83,7 @@ def answer_in_html(request, error):
 
 # A project with Django's LoginRequiredMiddleware.
 behind_login = NinjaAPI(urls_namespace="behind-login", auth=session_auth)
+behind_login.add_router("", login_router)
 behind_login.add_router("", router)
 behind_login.add_router("", staff_router)
 api_urls = behind_login.urls

@@ -71,6 +71,10 @@ def open_flagged_row(page: Page) -> None:
     page.click("#result_list tbody tr:has(.session-flagged) .field-device a")
 
 
+def open_first_row(page: Page) -> None:
+    page.click("#result_list tbody tr:first-child .field-device a")
+
+
 def choose(action: str) -> Callable[[Page], None]:
     """Tick the first rows of the list and run an action on them."""
 
@@ -97,6 +101,7 @@ SHOTS = [
     Shot("admin-list", SESSIONS, "admin"),
     Shot("admin-list-filtered", f"{SESSIONS}?state=active&q=grace", "admin"),
     Shot("admin-row", SESSIONS, "admin", open_flagged_row),
+    Shot("admin-row-active", f"{SESSIONS}?state=active&q=ada", "admin", open_first_row),
     Shot("admin-revoke", SESSIONS, "admin", choose("revoke_selected")),
     Shot("admin-revoke-users", SESSIONS, "admin", choose("revoke_users")),
     Shot("admin-end-all", f"{SESSIONS}end-all/", "admin"),

@@ -30,7 +30,7 @@ FAULTS = [
     ("E001", {"SESSIONS_EXT": {"LIFETIMES": 60}}, "'LIFETIMES'", "'LIFETIME'"),
     ("E002", {"SESSIONS_EXT": {"LIFETIME": "60"}}, "SESSIONS_EXT['LIFETIME'] must be", None),
     ("E003", {"MIDDLEWARE": [SESSIONS, AUTH]}, "not in MIDDLEWARE", OURS),
-    ("E004", {"MIDDLEWARE": [SESSIONS, OURS, AUTH]}, "does not stand after", AUTH),
+    ("E004", {"MIDDLEWARE": [SESSIONS, OURS, AUTH]}, "must come after AuthenticationMiddleware", AUTH),
     ("E005", {"INSTALLED_APPS": all_but("django.contrib.auth")}, "'django.contrib.auth'", None),
     ("E006", {"INSTALLED_APPS": all_but("django.contrib.sessions")}, "'django.contrib.sessions'", None),
     (
@@ -55,6 +55,9 @@ FAULTS = [
         "SIGNING_KEY",
         "secret_key",
     ),
+    ("W006", {"MIDDLEWARE": [SESSIONS, AUTH, f"{__name__}.wraps_user", OURS]}, "wraps_user", "right after"),
+    ("W008", {"LOGIN_URL": "/nowhere/"}, "'/nowhere/'", "your login page"),
+    ("E010", {"DATABASE_ROUTERS": [f"{__name__}.RowsElsewhere"]}, "'other' and users to 'default'", "router"),
 ]
 
 GOOD = [
@@ -67,6 +70,15 @@ GOOD = [
     {"MAX_SESSIONS": "builtins.len", "LOCATION": "builtins.str"},
     {"SIGNING_KEY": "32 characters, and that suffices"},
 ]
+
+
+def wraps_user(get_response):
+    return get_response
+
+
+class RowsElsewhere:
+    def db_for_write(self, model, **hints):
+        return "other" if model._meta.label == "sessions_ext.UserSession" else None
 
 
 class QuieterMiddleware(UserSessionMiddleware):
@@ -106,8 +118,18 @@ def test_a_fault_is_reported_by_its_id(id, overrides, text, hint):
 
 def test_each_id_means_one_fault_and_is_tested():
     assert sorted(re.findall(r'sessions_ext\.([EW]\d+)"', inspect.getsource(checks))) == sorted(
-        [*(fault[0] for fault in FAULTS), "W005"]
+        [*(fault[0] for fault in FAULTS), "W005", "W007"]
     )
+
+
+def test_an_app_that_makes_stores_itself_needs_a_verified_engine(monkeypatch):
+    monkeypatch.setattr(checks, "READ_SESSIONS_THEMSELVES", ("axes", "not.installed"))
+    (message,) = found(SESSION_ENGINE=f"{ENGINE}cached_db")
+    assert (message.id, message.is_serious()) == ("sessions_ext.W007", False)
+    assert "axes makes stores" in message.msg
+    assert "'sessions_ext.engines.cached_db'" in message.hint
+    assert found(SESSION_ENGINE="sessions_ext.engines.cached_db") == []
+    assert found(SESSION_ENGINE="project.engine") == []
 
 
 @pytest.mark.parametrize("signal", [pre_delete, post_delete])
@@ -170,6 +192,7 @@ def test_what_is_not_a_dict_is_reported_once(value):
         ([SESSIONS, AUTH, "django.contrib.messages.middleware.MessageMiddleware", OURS], []),
         (["no.such.Middleware", SESSIONS, AUTH, "nowhere", OURS, "tests.no_such"], []),
         (["builtins.len", SESSIONS, AUTH, OURS], []),
+        ([SESSIONS, AUTH, "django.contrib.auth.middleware.RemoteUserMiddleware", OURS], ["W006"]),
         ([], ["E003"]),
     ],
 )

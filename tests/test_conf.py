@@ -22,6 +22,7 @@ DEFAULTS = {
     "LOCATION": "sessions_ext.clients.locate",
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
     "REFRESH_GRACE": timedelta(seconds=10),
+    "SOCKET_RECHECK": timedelta(seconds=30),
     "SIGNING_KEY": None,
     "VERDICT_TTL": timedelta(seconds=30),
     "SUSPICION_THRESHOLD": None,

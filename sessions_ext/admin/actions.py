@@ -20,8 +20,8 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from ..db.estimates import count_or_estimate
-from ..managers import UserSessionQuerySet, revoke_rows, trust_rows
 from ..models import RevokedReason, UserSession
+from ..querysets import UserSessionQuerySet, revoke_rows, trust_rows
 from ..reasons import with_note
 
 BATCH = 1000
@@ -56,7 +56,7 @@ class EndAllForm(ReasonForm):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.fields["word"].label = gettext("Type “%s” to go on") % self.word_to_type
+        self.fields["word"].label = gettext("Type “%s” to continue") % self.word_to_type
 
     @property
     def word_to_type(self) -> str:
@@ -65,7 +65,7 @@ class EndAllForm(ReasonForm):
     def clean_word(self) -> str:
         word: str = self.cleaned_data["word"]
         if word.casefold() != self.word_to_type.casefold():
-            raise forms.ValidationError(gettext("That is not what was to be typed."))
+            raise forms.ValidationError(gettext("Type the words exactly as shown."))
         return word
 
 
@@ -102,7 +102,7 @@ REVOKE_USERS = REVOKE._replace(name="revoke_users", question=_("Revoke all sessi
 TRUST = Act("trust_selected", _("Trust these devices?"), _("Marked as trusted"), _told_of_changed, _trust)
 DISTRUST = Act(
     "untrust_selected",
-    _("Trust these devices no more?"),
+    _("Stop trusting these devices?"),
     _("Marked as not trusted"),
     _told_of_changed,
     _distrust,
@@ -147,7 +147,7 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
                 sessions = sessions.exclude(pk=own.pk)
             note = form.cleaned_data["reason"]
             # Before and after, for a run that does not come to its end.
-            _log_for_all(request, _with_note(gettext("Started to end everybody's sessions"), note))
+            _log_for_all(request, _with_note(gettext("Started ending everybody's sessions"), note))
             count = sum(len(_revoke(batch, note)) for batch in _in_batches(sessions))
             _log_for_all(request, _with_note(_told_of_revoked(count), note))
             self.message_user(request, _told_of_revoked(count), messages.SUCCESS)
@@ -187,7 +187,7 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
             "select_across": select_across,
             # What was ticked may have left the filter by the time of the answer.
             "target": here if select_across == "1" else self.list_url,
-            "back": here,
+            "back": row_url(self.admin_site, shown[0]) if "from_row" in request.POST else here,
         }
         return self._page(request, "confirm", sessions, context)
 
@@ -222,6 +222,10 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
 
 def list_url(site: admin.AdminSite) -> str:
     return reverse("admin:sessions_ext_usersession_changelist", current_app=site.name)
+
+
+def row_url(site: admin.AdminSite, session: UserSession) -> str:
+    return reverse("admin:sessions_ext_usersession_change", args=[session.pk], current_app=site.name)
 
 
 def _operator(request: HttpRequest) -> Any:

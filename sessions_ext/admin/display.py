@@ -43,7 +43,7 @@ def events(session: UserSession) -> list[dict[str, Any]]:
         if moment
     ]
     if session.is_trusted:
-        kept.append({"what": _("Trusted by now")})
+        kept.append({"what": _("Trusted now")})
     if session.suspicious_activity_count:
         kept.append({"what": _("Flagged as suspicious"), "detail": session.suspicious_activity_count})
     return kept

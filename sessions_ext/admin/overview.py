@@ -24,8 +24,8 @@ from django.utils.translation import gettext as _
 
 from ..db.estimates import count_or_estimate
 from ..lifetime import end_by_time
-from ..managers import UserSessionQuerySet
 from ..models import RevokedReason, UserSession
+from ..querysets import UserSessionQuerySet
 from ..reasons import label
 from ..templatetags.sessions_ext_admin import local
 
@@ -130,7 +130,10 @@ def _cached(name: str, make: Callable[[], T]) -> T:
     try:
         found: T | None = cache.get(key)
     except Exception as error:
-        logger.warning("the cache does not answer: %s", type(error).__name__)
+        logger.warning(
+            "the default cache failed (%s), reading the admin's figures from the database",
+            type(error).__name__,
+        )
         return make()
     if found is None:
         found = make()

@@ -2,6 +2,7 @@
 its own, and protects its own operations, sync or async, with `auth=session_auth`."""
 
 from .auth import BearerAuth, CookieAuth, RateThrottle, session_auth
+from .login import login_router
 from .problems import PROBLEMS, Problem
 from .sessions import router
 from .staff import staff_router
@@ -12,6 +13,7 @@ __all__ = [
     "CookieAuth",
     "Problem",
     "RateThrottle",
+    "login_router",
     "router",
     "session_auth",
     "staff_router",

@@ -1,6 +1,8 @@
 """Who may call an operation, and how often."""
 
+import logging
 import threading
+import time
 from typing import Any
 
 import ninja.conf
@@ -12,6 +14,8 @@ from ninja.security import APIKeyCookie, HttpBearer
 from ninja.throttling import SimpleRateThrottle
 
 from .. import activity, clients, tokens
+
+logger = logging.getLogger("sessions_ext")
 
 
 class BearerAuth(HttpBearer):
@@ -63,23 +67,49 @@ session_auth = [BearerAuth(), CookieAuth()]
 
 class RateThrottle(threading.local, SimpleRateThrottle):
     """Limits calls by the client's address, at the rate that NINJA_DEFAULT_THROTTLE_RATES gives
-    for the scope; without one it lets everything pass. State is per thread, because ninja keeps
-    that of a call on the throttle, which all calls share."""
+    for the scope; without one it lets everything pass. A window begins with an address's first call, and
+    counts atomically. State is per thread, because ninja keeps that of a call on the throttle, which all
+    calls share.
+
+    A caller without an address passes: nobody can be told from another there, and one bucket for all
+    would let each lock the others out. So does everybody while the cache is down. Both are logged."""
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
+        self.seconds_left = 0.0
 
     def allow_request(self, request: HttpRequest) -> bool:
         rate = ninja.conf.settings.DEFAULT_THROTTLE_RATES.get(self.scope or "")
-        self.num_requests, self.duration = self.parse_rate(rate)
-        return rate is None or super().allow_request(request)
+        if rate is None:
+            return True
+        limit, duration = self.parse_rate(rate)
+        key = self.get_cache_key(request)
+        if key is None:
+            logger.warning("%s is not throttled: the caller's address is unknown", self.scope)
+            return True
+        try:
+            return self._count(key, duration) <= int(limit or 0)
+        except Exception as error:
+            logger.warning("%s is not throttled: the cache failed with %s", self.scope, type(error).__name__)
+            return True
 
     def wait(self) -> float | None:
-        # None where more calls are on record than a rate that was lowered allows.
-        return super().wait() or self.duration
+        return self.seconds_left
 
-    def get_cache_key(self, request: HttpRequest) -> str:
+    def get_cache_key(self, request: HttpRequest) -> str | None:
         address = clients.client_ip(request)
+        if address is None:
+            return None
         # Whoever has one address of IPv6 has a /64 of them.
-        ident = clients.network(address) if address and ":" in address else address
+        ident = clients.network(address) if ":" in address else address
         return self.cache_format % {"scope": self.scope, "ident": ident}
+
+    def _count(self, key: str, duration: Any) -> int:
+        """The number of this call in its window. Whoever calls at the same moment agrees on the window,
+        because only one of them can add it."""
+        now = time.time()
+        self.cache.add(key, now + duration, duration)
+        end = self.cache.get(key) or now + duration
+        self.seconds_left = max(end - now, 1)
+        self.cache.add(f"{key}_{end}", 0, duration)
+        return int(self.cache.incr(f"{key}_{end}"))

@@ -12,20 +12,26 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy
 
 from ..tokens import bearer_token
+from .schemas import PROBLEM_REF
 
 PROBLEM_TYPE = "application/problem+json"
+MAX_BODY = 64 * 1024  # bytes; the longest password and the longest token are far below
+MAX_ERRORS = 20
 PROBLEMS = {
     "malformed_request": (400, gettext_lazy("The body is not JSON.")),
-    "invalid_credentials": (401, gettext_lazy("No active account has these credentials.")),
-    "invalid_refresh_token": (401, gettext_lazy("The session has ended, or never was. Sign in again.")),
+    "invalid_credentials": (401, gettext_lazy("No active account matches these credentials.")),
+    "invalid_refresh_token": (401, gettext_lazy("The session has ended or never existed. Sign in again.")),
     "not_authenticated": (401, gettext_lazy("Sign in, or refresh the access token.")),
-    "csrf_failed": (403, gettext_lazy("A call by cookie needs the CSRF token in X-CSRFToken.")),
+    "csrf_failed": (
+        403,
+        gettext_lazy("A call that uses the session cookie must send the CSRF token in X-CSRFToken."),
+    ),
     "login_denied": (403, gettext_lazy("This account may not sign in here.")),
     "permission_denied": (403, gettext_lazy("This needs a permission that you do not have.")),
     "session_limit_reached": (403, gettext_lazy("Sign out on another device first.")),
     "not_found": (404, gettext_lazy("There is no such session.")),
     "body_too_large": (413, gettext_lazy("The body is too large.")),
-    "invalid_request": (422, gettext_lazy("The request is not as described.")),
+    "invalid_request": (422, gettext_lazy("The request does not match the documented schema.")),
     "throttled": (429, gettext_lazy("Too many requests. Try again later.")),
 }
 # Those that ninja itself answers with, before or around an operation.
@@ -69,7 +75,7 @@ def finish_answers(run: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
     def call(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             if request.method in ("POST", "PATCH"):
-                request.body  # noqa: B018  else ninja answers with an error of the server
+                _read_body(request)
             response = run(request, *args, **kwargs)
         except RequestDataTooBig:
             response = _answer("body_too_large")
@@ -87,6 +93,15 @@ def finish_answers(run: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
     return call
 
 
+def _read_body(request: HttpRequest) -> None:
+    """Read the body before ninja does, which would answer with an error of the server, and before a
+    parser does, which makes many times its size of it. The length that is told comes first: what is
+    known to be too large is not read."""
+    told = request.META.get("CONTENT_LENGTH") or "0"
+    if (told.isdecimal() and int(told) > MAX_BODY) or len(request.body) > MAX_BODY:
+        raise RequestDataTooBig
+
+
 def _answer(code: str) -> HttpResponse:
     problem = details(code)
     return HttpResponse(json.dumps(problem), status=problem["status"], content_type=PROBLEM_TYPE)
@@ -94,25 +109,13 @@ def _answer(code: str) -> HttpResponse:
 
 def _validation_errors(response: HttpResponse) -> list[Any]:
     with suppress(ValueError, TypeError, KeyError):
-        errors = json.loads(response.content)["detail"]
-        return [{name: error[name] for name in ("loc", "msg", "type")} for error in errors]
+        errors = json.loads(response.content)["detail"][:MAX_ERRORS]
+        return [
+            {"loc": [*map(str, error["loc"])], "msg": error["msg"], "type": error["type"]} for error in errors
+        ]
     return []
 
 
-MEMBERS = {
-    "type": {"type": "string", "format": "uri-reference"},
-    "title": {"type": "string"},
-    "status": {"type": "integer"},
-    "detail": {"type": "string"},
-    "code": {"type": "string"},
-}
-ERRORS = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "properties": {"loc": {"type": "array"}, "msg": {"type": "string"}, "type": {"type": "string"}},
-    },
-}
 HEADERS = {401: {"WWW-Authenticate": "string"}, 429: {"Retry-After": "integer"}}
 
 
@@ -121,18 +124,11 @@ def described(*codes: str) -> dict[str, Any]:
     responses: dict[int, Any] = {}
     for code in codes:
         status = PROBLEMS[code][0]
-        more = {"errors": ERRORS} if code == "invalid_request" else {}
-        schema = {
-            "title": "Problem",
-            "type": "object",
-            "properties": MEMBERS | more,
-            "required": [*MEMBERS, *more],
-        }
-        content = {PROBLEM_TYPE: {"schema": schema, "examples": {}}}
+        content = {PROBLEM_TYPE: {"schema": {"$ref": PROBLEM_REF}, "examples": {}}}
         response = responses.setdefault(
             status, {"description": HTTPStatus(status).phrase, "content": content}
         )
-        response["content"][PROBLEM_TYPE]["examples"][code] = {"value": details(code) | {n: [] for n in more}}
+        response["content"][PROBLEM_TYPE]["examples"][code] = {"value": details(code)}
         if status in HEADERS:
             response["headers"] = {n: {"schema": {"type": kind}} for n, kind in HEADERS[status].items()}
     return {"responses": responses}

@@ -1,19 +1,38 @@
-"""What the operations take and answer."""
+"""What the operations take and answer. The names stand in the project's OpenAPI document beside its
+own, where one of two equal names would be lost."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from django.utils import timezone
 from ninja import Field, Schema
 from ninja.pagination import LimitOffsetPagination
-from pydantic import ConfigDict, SecretStr, StrictBool, field_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    SecretStr,
+    StrictBool,
+    TypeAdapter,
+    field_validator,
+)
 
 from ..models import UserSession
 
+
+def _with_offset(value: Any) -> Any:
+    """A time of a project without time zones (USE_TZ) is one of its TIME_ZONE."""
+    if isinstance(value, datetime) and timezone.is_naive(value):
+        return timezone.make_aware(value, timezone.get_default_timezone())
+    return value
+
+
+Moment = Annotated[datetime, BeforeValidator(_with_offset)]
 State = Literal["active", "revoked", "expired", "all"]
 
 
-class Credentials(Schema):
+class SessionsExtCredentials(Schema):
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"username": "ada", "password": "correct horse"}]}
     )
@@ -28,38 +47,69 @@ class Credentials(Schema):
         try:
             password.get_secret_value().encode()
         except UnicodeEncodeError:
-            raise ValueError("half a surrogate pair is no character") from None
+            raise ValueError("half of a surrogate pair is not a character") from None
         return password
 
 
-class RefreshToken(Schema):
+class SessionsExtRefreshToken(Schema):
     model_config = ConfigDict(extra="forbid")
     refresh_token: SecretStr = Field(max_length=8192, examples=["eyJhbGciOi…"])
 
 
-class Trust(Schema):
+class SessionsExtTrust(Schema):
     model_config = ConfigDict(extra="forbid")
     is_trusted: StrictBool
 
 
-class Session(Schema):
-    """A login. Its id is public and opens nothing."""
+class SessionsExtError(Schema):
+    loc: list[str] = Field(description="Where it is.", examples=[["body", "credentials", "username"]])
+    msg: str = Field(examples=["Field required"])
+    type: str = Field(examples=["missing"])
+
+
+class SessionsExtProblem(Schema):
+    """An error (RFC 9457)."""
+
+    type: str = Field(json_schema_extra={"format": "uri-reference"}, examples=["about:blank"])
+    title: str = Field(examples=["Unauthorized"])
+    status: int = Field(examples=[401])
+    detail: str = Field(description="For people.", examples=["Sign in, or refresh the access token."])
+    code: str = Field(description="For programs: it stays the same.", examples=["not_authenticated"])
+    errors: list[SessionsExtError] = Field([], description="Of an invalid request.")
+
+
+PROBLEM_REF = f"#/components/schemas/{SessionsExtProblem.__name__}"
+
+
+class SessionsExtSession(Schema):
+    """A login. Its id is public and gives no access."""
 
     id: UUID
     state: Literal["active", "expired", "revoked"]
-    is_current: bool = Field(description="Whether this is the session that asks.")
+    is_current: bool = Field(description="Whether this session made the request.")
     is_trusted: bool
     device_info: str = Field(examples=["Chrome on macOS"])
     user_agent: str = Field(examples=["Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) …"])
-    ip_address: str | None = Field(description="At sign-in.", examples=["203.0.113.7"])
+    ip_address: str | None = Field(description="The address at sign-in.", examples=["203.0.113.7"])
     last_ip_address: str | None = Field(examples=["203.0.113.7"])
     location: str = Field(examples=["New York, US"])
-    created_at: datetime
-    last_activity_at: datetime
-    expires_at: datetime
-    revoked_at: datetime | None
+    created_at: Moment
+    last_activity_at: Moment
+    expires_at: Moment
+    revoked_at: Moment | None
     revoked_reason: str = Field(examples=["", "logout", "stolen laptop"])
-    ended_by: str | None = Field(description="user, admin, policy or system.", examples=["user"])
+    ended_by: str | None = Field(
+        description="Who ended it: user, admin, policy or system.", examples=["user"]
+    )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        # A document has the schemas only that a schema names, and ninja takes none for other answers
+        # than of its own media type. Each router has an answer with this schema in it.
+        schema = handler(core_schema)
+        problems = handler(TypeAdapter(list[SessionsExtProblem]).core_schema)
+        handler.resolve_ref_schema(schema)["x-problem"] = problems["items"]
+        return schema
 
     @staticmethod
     def resolve_state(session: UserSession) -> str:
@@ -70,19 +120,22 @@ class Session(Schema):
         return bool(session.pk == context["request"].user_session.pk)
 
 
-class Tokens(Schema):
+class SessionsExtTokens(Schema):
     access_token: str = Field(examples=["eyJhbGciOi…"])
-    refresh_token: str = Field(examples=["eyJhbGciOi…"], description="Good for one refresh.")
+    refresh_token: str = Field(examples=["eyJhbGciOi…"], description="Valid for one refresh.")
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
     expires_in: int = Field(description="Seconds until the access token expires.", examples=[900])
-    session: Session
+    session: SessionsExtSession
 
 
-class Ended(Schema):
+class SessionsExtEnded(Schema):
     revoked: int = Field(description="How many sessions this call ended.", examples=[2])
 
 
+class SessionsExtPage(Schema):
+    limit: int = Field(20, ge=1, le=100)
+    offset: int = Field(0, ge=0, le=100_000)
+
+
 class Page(LimitOffsetPagination):
-    class Input(Schema):
-        limit: int = Field(20, ge=1, le=100)
-        offset: int = Field(0, ge=0, le=100_000)
+    Input: Any = SessionsExtPage

@@ -6,30 +6,42 @@ from uuid import UUID
 from django.contrib import auth
 from django.core.exceptions import ValidationError
 from django.db import DataError
+from django.db.models import CharField, TextField
 from django.urls import register_converter
 from django.urls.converters import StringConverter
 from ninja.pagination import paginate
 
-from ..managers import UserSessionQuerySet
 from ..models import RevokedReason
+from ..querysets import UserSessionQuerySet
 from .problems import Problem, described
-from .schemas import Ended, Page, Session, State
-from .sessions import in_state, new_router, revoke_one, sessions_of
+from .routers import new_router
+from .schemas import Page, SessionsExtEnded, SessionsExtSession, State
+from .sessions import in_state, revoke_one, sessions_of
 
 
 class AnyConverter(StringConverter):
-    """A primary key in a path: a text may hold a slash, and anything else."""
+    """A text that is a primary key: it may hold a slash, and anything else."""
 
     regex = "(?s:.+)"
 
 
+def user_id_in_path() -> str:
+    """How a path has a user's primary key. One that may hold slashes takes every path between /users/ and
+    /sessions, those of the project's own included: so only where keys are texts."""
+    key: Any = auth.get_user_model()._meta.pk
+    while key.remote_field:
+        key = key.target_field
+    return "{sessions_ext_any:user_id}" if isinstance(key, CharField | TextField) else "{user_id}"
+
+
 register_converter(AnyConverter, "sessions_ext_any")
+USER_ID = user_id_in_path()
 staff_router = new_router("sessions of users")
 
 
 @staff_router.get(
-    "/users/{sessions_ext_any:user_id}/sessions",
-    response=list[Session],
+    f"/users/{USER_ID}/sessions",
+    response=list[SessionsExtSession],
     operation_id="list_user_sessions",
     summary="A user's sessions, newest first",
     openapi_extra=described("not_authenticated", "permission_denied", "not_found", "invalid_request"),
@@ -41,8 +53,8 @@ def list_user_sessions(request: Any, user_id: str, state: State = "active") -> A
 
 
 @staff_router.delete(
-    "/users/{sessions_ext_any:user_id}/sessions",
-    response={200: Ended},
+    f"/users/{USER_ID}/sessions",
+    response={200: SessionsExtEnded},
     operation_id="revoke_user_sessions",
     summary="Sign a user out everywhere",
     openapi_extra=described("not_authenticated", "csrf_failed", "permission_denied", "not_found"),
@@ -54,7 +66,7 @@ def revoke_user_sessions(request: Any, user_id: str) -> Any:
 
 
 @staff_router.delete(
-    "/users/{sessions_ext_any:user_id}/sessions/{session_id}",
+    f"/users/{USER_ID}/sessions/{{session_id}}",
     response={204: None},
     operation_id="revoke_user_session",
     summary="Sign out one of a user's sessions",

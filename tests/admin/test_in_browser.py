@@ -72,7 +72,7 @@ def test_an_operator_ends_one_session_and_then_everybodys(visitor):
     follow(page, "text=End everybody's sessions")
     page.fill("[name=word]", "never mind")
     follow(page, "input[type=submit]")
-    assert "That is not what was to be typed." in page.inner_text("#content")
+    assert "Type the words exactly as shown." in page.inner_text("#content")
     page.fill("[name=word]", "End all")
     page.fill("[name=reason]", "the breach")
     follow(page, "input[type=submit]")

@@ -59,11 +59,11 @@ class App:
 
 def sign_in(username, password="password", client=None, **more):
     body = {"username": username, "password": password}
-    return (client or Client()).post("/api/sessions", body, JSON, **more)
+    return (client or Client()).post("/api/tokens", body, JSON, **more)
 
 
 def refresh(token, **more):
-    return Client().post("/api/sessions/refresh", {"refresh_token": token}, JSON, **more)
+    return Client().post("/api/tokens/refresh", {"refresh_token": token}, JSON, **more)
 
 
 def problem(response):
@@ -105,8 +105,6 @@ def unknown_ids():
         "%00",
         "a%00b",
         "a%0Ab",
-        "a/b",
-        "/",
         "%F0%9F%98%80",
         "-1",
         "0",
@@ -121,7 +119,7 @@ def unknown_ids():
     ]
     return always + {
         "UUIDField": [str(uuid4()), "0" * 32, "0" * 33],
-        "CharField": ["nobody", "\u0660"],
+        "CharField": ["nobody", "\u0660", "a/b", "/"],
     }.get(kind, [str(2**31), str(2**63), str(-(2**63) - 1), str(uuid4()), "987654321"])
 
 

@@ -2,6 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.db import connection
 
 from sessions_ext.testing import UserFactory
 from tests.api.calls import App
@@ -58,3 +59,13 @@ def rates(settings):
         settings.NINJA_DEFAULT_THROTTLE_RATES = of_scopes
 
     return rates
+
+
+@pytest.fixture
+def without_time_zones(settings):
+    settings.TIME_ZONE = "America/St_Johns"
+    settings.USE_TZ = False
+    yield
+    settings.USE_TZ = True
+    settings.TIME_ZONE = "America/Chicago"
+    connection.ensure_timezone()

@@ -1,5 +1,6 @@
 """One's own sessions: seen, trusted and ended."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -55,6 +56,19 @@ def test_an_ended_session_tells_when_why_and_by_whom(user, app, later):
     assert told["revoked_at"].startswith(f"{timezone.now():%Y-%m-%dT%H:%M}")
     current = app.get("/sessions/current").json()
     assert (current["revoked_at"], current["revoked_reason"], current["ended_by"]) == (None, "", None)
+
+
+def test_without_time_zones_a_time_carries_its_offset_all_the_same(without_time_zones, user):
+    """An app elsewhere would take a time without one for its own."""
+    app = App(user)
+    app.delete("/sessions/current")
+    session = App(user).get(f"/sessions/{app.id}").json()
+    for name in ("created_at", "last_activity_at", "expires_at", "revoked_at"):
+        moment = datetime.fromisoformat(session[name])
+        assert moment.utcoffset() in {timedelta(hours=-2.5), timedelta(hours=-3.5)}, name
+        apart = moment.replace(tzinfo=None) - getattr(app.session, name)
+        assert abs(apart) < timedelta(milliseconds=1)
+    assert abs(datetime.fromisoformat(session["created_at"]) - datetime.now(UTC)) < timedelta(minutes=5)
 
 
 def test_an_idle_session_reads_as_expired(user, settings, later):

@@ -109,6 +109,45 @@ def test_an_operation_of_the_projects_own_may_sign_the_browser_in(user, app):
     assert app.get("/sessions/current").json()["id"] == app.id
 
 
+@pytest.mark.parametrize("theirs", ["same user", "another user", "anonymous", "none"])
+@pytest.mark.parametrize("path", ["/api/logout", "/api/alogout"])
+def test_djangos_logout_behind_a_token_ends_that_session_and_nobody_elses(
+    client, user, app, path, theirs, sent
+):
+    other = App(user)
+    if theirs in {"same user", "another user"}:
+        own = log_in(client, UserFactory() if theirs == "another user" else user)
+    client.get("/put/?key=basket&value=1")
+    if theirs == "none":
+        client.cookies.clear()
+    visitor = client if path == "/api/logout" else AsyncClient()
+    visitor.cookies = client.cookies
+    post = client.post if path == "/api/logout" else async_to_sync(visitor.post)
+    answer = post(path, headers=app.headers)
+    assert answer.status_code == 200
+    assert answer.json() == {"is_authenticated": False, "has_session": False}
+    assert app.session.revoked_reason == "logout"
+    assert problem(app.get("/sessions")) == "401 not_authenticated"
+    assert other.session.is_active
+    assert [one.user for one in sent.logouts] == [user]
+    assert not answer.cookies
+    if theirs in {"same user", "another user"}:
+        own.refresh_from_db()
+        assert own.is_active
+        assert client.get("/row/").content.decode() == str(own.pk)
+    if theirs != "none":
+        assert client.get("/data/").json()["basket"] == "1"
+
+
+def test_djangos_logout_by_cookie_in_an_operation_ends_the_cookies_session(client, user, app):
+    own = log_in(client, user)
+    assert client.post("/api/logout").json() == {"is_authenticated": False, "has_session": False}
+    own.refresh_from_db()
+    assert own.revoked_reason == "logout"
+    assert app.session.is_active
+    assert client.get("/who/").content == b"nobody"
+
+
 # Whatever the project's own API is like.
 
 

@@ -1,13 +1,18 @@
 """An administrator and the sessions of users."""
 
+import json
 from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import UserManager
-from django.test import Client
+from django.test import Client, RequestFactory
+from django.urls import URLResolver
+from django.urls.resolvers import RegexPattern
+from ninja import NinjaAPI
 
+from sessions_ext.api import staff_router
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
 from tests.api.calls import App, ids, permit, problem, staff_path, unknown_ids
@@ -121,6 +126,25 @@ def test_a_permission_that_is_taken_away_is_gone_at_once(target):
     assert app.get(staff_path(target)).status_code == 200
     permit(user)
     assert problem(app.get(staff_path(target))) == "403 permission_denied"
+
+
+@pytest.mark.skipif(
+    "get_user_model()._meta.pk.get_internal_type() == 'CharField'", reason="a text may have these slashes"
+)
+def test_a_path_of_the_projects_own_below_a_user_stays_its_own():
+    """Whichever was mounted first."""
+    api = NinjaAPI(urls_namespace="courses")
+    api.add_router("", staff_router)
+
+    @api.get("/users/{user_id}/courses/{course_id}/sessions")
+    def lessons(request, user_id: str, course_id: str):
+        return [user_id, course_id]
+
+    patterns = URLResolver(RegexPattern("^/"), api.urls[0])
+    match = patterns.resolve("/users/7/courses/8/sessions")
+    assert match.kwargs == {"user_id": "7", "course_id": "8"}
+    answer = match.func(RequestFactory().get("/"), **match.kwargs)
+    assert json.loads(answer.content) == ["7", "8"]
 
 
 @pytest.mark.skipif(

@@ -8,19 +8,20 @@ from django.db import connections
 from django.test import Client
 
 from sessions_ext.models import UserSession
-from tests.api.calls import JSON, problem, sign_in
+from tests.api.calls import JSON, problem, refresh, sign_in
+from tests.test_redis import Redis
 
 pytestmark = pytest.mark.django_db
 
 
-def knock(path="/sessions", **more):
+def knock(path="/tokens", **more):
     """A call that is throttled or else told that its body is wrong; no query either way."""
     return problem(Client().post(f"/api{path}", {}, JSON, **more))
 
 
 def test_without_a_rate_nothing_is_throttled(rates):
     rates()
-    assert {knock(path) for path in ("/sessions", "/sessions/refresh") for _ in range(50)} == {
+    assert {knock(path) for path in ("/tokens", "/tokens/refresh") for _ in range(50)} == {
         "422 invalid_request"
     }
 
@@ -44,7 +45,7 @@ def test_too_many_logins_are_told_when_to_come_back(user, rates, later):
 def test_refreshes_are_counted_apart_from_logins(rates):
     rates(sessions_login="1/min", sessions_refresh="2/min")
     assert [knock() for _ in range(2)] == ["422 invalid_request", "429 throttled"]
-    assert [knock("/sessions/refresh") for _ in range(3)] == ["422 invalid_request"] * 2 + ["429 throttled"]
+    assert [knock("/tokens/refresh") for _ in range(3)] == ["422 invalid_request"] * 2 + ["429 throttled"]
     rates(sessions_refresh="1/min")
     assert knock() == "422 invalid_request"
 
@@ -91,10 +92,72 @@ def test_the_addresses_of_one_network_of_ipv6_are_counted_as_one(rates):
     assert knock(REMOTE_ADDR="2001:db8:0:1::1") == "422 invalid_request"
 
 
-def test_a_caller_without_an_address_is_counted_as_one(rates):
+def test_callers_without_an_address_lock_nobody_out(rates, caplog):
+    """Behind a Unix socket all have none."""
     rates(sessions_login="1/min")
-    assert knock(REMOTE_ADDR="") == "422 invalid_request"
-    assert knock(REMOTE_ADDR="unix:") == "429 throttled"
+    told = {knock(REMOTE_ADDR=address) for address in ("", "unix:") for _ in range(3)}
+    assert told == {"422 invalid_request"}
+    assert "sessions_login is not throttled: the caller's address is unknown" in caplog.text
+
+
+NO_CACHE = {
+    "a server that is down": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": "redis://127.0.0.1:1",
+    },
+    "a cache that keeps nothing": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
+}
+
+
+@pytest.mark.parametrize("cache", NO_CACHE.values(), ids=NO_CACHE)
+def test_without_a_cache_that_answers_everybody_passes(user, rates, settings, caplog, cache):
+    settings.CACHES = {"default": cache}
+    rates(sessions_login="1/min", sessions_refresh="1/min")
+    answers = [sign_in(user.get_username()) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert refresh(answers[0].json()["refresh_token"]).status_code == 200
+    assert "sessions_login is not throttled: the cache failed" in caplog.text
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("backend", ["locmem", "redis"])
+def test_of_twenty_at_the_same_moment_as_many_pass_as_the_rate_says(rates, settings, backend, request):
+    if backend == "redis":
+        url = request.getfixturevalue("redis").url
+        settings.CACHES = {
+            "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": url}
+        }
+    rates(sessions_login="5/min")
+    for number in range(5):
+        told = together(20, lambda number=number: knock(REMOTE_ADDR=f"192.0.2.{number}"))
+        assert sorted(told) == ["422 invalid_request"] * 5 + ["429 throttled"] * 15
+
+
+@pytest.fixture
+def redis(tmp_path):
+    server = Redis(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+def together(number, call):
+    """What so many threads are answered that call at the same moment."""
+    barrier, answers = threading.Barrier(number), []
+
+    def run():
+        try:
+            barrier.wait(20)
+            answers.append(call())
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return answers
 
 
 @pytest.mark.parametrize("rate", ["0/min", "1/min"])

@@ -9,7 +9,7 @@ from ninja.pagination import paginate
 from ninja.security import HttpBearer, django_auth
 
 from sessions_ext.api import router
-from sessions_ext.api.schemas import Page, Session
+from sessions_ext.api.schemas import Page, SessionsExtSession
 from sessions_ext.models import UserSession
 
 
@@ -25,7 +25,7 @@ class SignatureAuth(HttpBearer):
         return request.user
 
 
-class Listed(Session):
+class Listed(SessionsExtSession):
     """The same fields. Without the app no request has a session to mark as the current one."""
 
     @staticmethod

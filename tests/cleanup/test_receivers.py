@@ -205,7 +205,9 @@ def test_a_receiver_of_all_models_is_told_of_once_for_a_run(user, caplog):
     for number in range(4):
         UserSessionFactory(user=user, expired=True, revoked=number % 2)
     UserSession.objects.cleanup(batch_size=1)
-    assert [message for message in caplog.messages if "hears of all models" in message] == caplog.messages
+    assert [
+        message for message in caplog.messages if "connected for all models" in message
+    ] == caplog.messages
     assert len(caplog.messages) == 1
 
 

@@ -79,7 +79,7 @@ def test_start_is_three_statements_within_the_limit(user, settings, django_asser
 
 
 def test_a_session_of_an_unsaved_user_is_refused(db):
-    with pytest.raises(ValueError, match="Only a saved user"):
+    with pytest.raises(ValueError, match="Save the user"):
         UserSession.objects.start(UserFactory._meta.model(pk=UserFactory().pk))
-    with pytest.raises(ValueError, match="Only a saved user"):
+    with pytest.raises(ValueError, match="Save the user"):
         UserSession.objects.start(AnonymousUser())

@@ -40,7 +40,7 @@ def test_one_browser_signs_the_other_out(visitor, scripts):
     assert there.page.url.endswith("/private/")
 
     other.get_by_role("button", name="Sign out").click()
-    assert "That device is signed out." in here.page.get_by_role("status").inner_text()
+    assert "That device has been signed out." in here.page.get_by_role("status").inner_text()
     assert card(here.page, "Safari on iPhone").count() == 0
     ended = here.page.locator(".sx-ended li").first.inner_text()
     assert "Safari on iPhone" in ended
@@ -79,7 +79,7 @@ def test_the_link_of_the_mail_signs_the_intruder_out(visitor, demo):
     intruder.page.goto("/private/")
     assert intruder.page.url.endswith("/private/")
     reader.page.get_by_role("button").click()
-    assert "It is signed out" in reader.page.inner_text("h1")
+    assert "That device has been signed out" in reader.page.inner_text("h1")
     intruder.page.goto("/private/")
     assert "/login/" in intruder.page.url
 
