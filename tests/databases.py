@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-
 SERVER = {
     # Nothing here outlives the run.
     "fsync": "off",
