@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.contrib import auth
 from django.core.exceptions import ValidationError
-from django.db import DataError
+from django.db import DataError, router
 from django.db.models import CharField, TextField
 from django.urls import register_converter
 from django.urls.converters import StringConverter
@@ -84,6 +84,7 @@ def _sessions_for_staff(request: Any, user_id: str, action: str) -> UserSessionQ
         raise Problem("permission_denied")
     users = auth.get_user_model()
     try:
-        return sessions_of(users._default_manager.get(pk=user_id))
+        known = users._default_manager.using(router.db_for_write(users))
+        return sessions_of(known.get(pk=user_id))
     except (users.DoesNotExist, ValidationError, ValueError, OverflowError, DataError):
         raise Problem("not_found") from None
