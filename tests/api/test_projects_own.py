@@ -217,7 +217,7 @@ def test_the_routers_share_paths_in_any_order(user, order, prefix, settings):
     assert answer.status_code == 200
     headers = {"authorization": f"Bearer {answer.json()['access_token']}"}
     assert len(ask("GET", f"/api{prefix}/sessions", headers=headers).json()["items"]) == 1
-    assert ask("DELETE", f"/api{prefix}/sessions/refresh", headers=headers).status_code == 422
+    assert ask("DELETE", f"/api{prefix}/sessions/refresh", headers=headers).status_code in (405, 422)
     assert ask("DELETE", f"/api{prefix}/sessions/current", headers=headers).status_code == 204
 
 
