@@ -151,7 +151,7 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
             if own and form.cleaned_data["spare_own"]:
                 sessions = sessions.exclude(pk=own.pk)
             note = form.cleaned_data["reason"]
-            # Before and after, for a run that does not come to its end.
+            # Before and after, because the run may be cut off in between.
             _log_for_all(request, _with_note(gettext("Started ending everybody's sessions"), note))
             count = sum(len(_revoke(batch, note)) for batch in _until_nobody_is_left(sessions))
             _log_for_all(request, _with_note(_told_of_revoked(count), note))
@@ -197,7 +197,7 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
             "is_revoking": is_revoking,
             "selected": request.POST.getlist(helpers.ACTION_CHECKBOX_NAME),
             "select_across": select_across,
-            # What was ticked may have left the filter by the time of the answer.
+            # A session that was ticked may no longer match the filter when the answer comes.
             "target": here if select_across == "1" else self.list_url,
             "back": row_url(self.admin_site, shown[0]) if "from_row" in request.POST else here,
         }

@@ -49,12 +49,12 @@ class ReasonFilter(admin.SimpleListFilter):
         if not reason:
             return queryset
         wanted = Q(revoked_reason=reason) | Q(revoked_reason__startswith=f"{reason}: ")
-        # The first condition is the cheaper one to find false.
+        # The first condition is the cheaper one to reject rows by.
         return queryset.revoked().filter(revoked_reason__startswith=reason).filter(wanted)
 
 
 class DeviceFilter(admin.SimpleListFilter):
-    """Offers the devices of the newest sign-ins; the address takes any other."""
+    """Offers the devices of the newest sign-ins. The URL takes any other as well."""
 
     title = _("device")
     parameter_name = "device"

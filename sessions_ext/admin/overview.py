@@ -79,7 +79,7 @@ class Series:
 
     @property
     def width(self) -> float:
-        """Of a column, with a gap beside it."""
+        """The width of a column, which leaves a gap beside it."""
         return round(self.step * 0.8, 2)
 
     @property
@@ -193,8 +193,8 @@ def _history(sessions: UserSessionQuerySet, now: datetime, active: int) -> tuple
     for day, reason, number in (*_revoked(sessions, since), *_expired(sessions, since, now)):
         ended[day] += number
         reasons[reason] += number
-    # Back from now: what was active when a day began is what was when it ended, less what
-    # started on that day, and what ended on it.
+    # Backwards from now: the sessions active when a day began are those active when it ended, minus
+    # those that started that day, plus those that ended that day.
     standing = [active]
     for day in reversed(days[1:]):
         standing.append(max(standing[-1] - started[day] + ended[day], 0))
@@ -215,7 +215,7 @@ def _revoked(sessions: UserSessionQuerySet, since: datetime) -> Iterable[Any]:
 
 
 def _expired(sessions: UserSessionQuerySet, since: datetime, now: datetime) -> Iterable[Any]:
-    # As the list's filter by state calls them. The first condition is for the index.
+    # Named as in the list's filter by state. The first condition is for the index.
     why = Case(When(expires_at__lte=now, then=Value(EXPIRED)), default=Value(IDLE))
     ended = sessions.filter(is_revoked=False, expires_at__gt=since).alias(end=end_by_time())
     return _per_day(ended.filter(end__gt=since, end__lte=now), "end", why=why)

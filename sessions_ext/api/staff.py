@@ -21,14 +21,15 @@ from .sessions import in_state, revoke_one, sessions_of
 
 
 class AnyConverter(StringConverter):
-    """A text that is a primary key: it may hold a slash, and anything else."""
+    """A primary key that is a text. It may hold anything, even a slash."""
 
     regex = "(?s:.+)"
 
 
 def user_id_in_path() -> str:
-    """How a path has a user's primary key. One that may hold slashes takes every path between /users/ and
-    /sessions, those of the project's own included: so only where keys are texts."""
+    """The part of a path that holds a user's primary key. A text may hold slashes, so its part matches
+    every path between /users/ and /sessions, even the project's own: it is used only where keys are
+    texts."""
     key: Any = auth.get_user_model()._meta.pk
     while key.remote_field:
         key = key.target_field
