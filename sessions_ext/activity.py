@@ -10,9 +10,9 @@ from . import clients, signals, verdicts
 from .conf import conf
 from .db.prepared import Parameter, Statement
 from .lifetime import bounds
-from .managers import one_active
 from .models import UserSession
 from .observers import Sighting, observe
+from .querysets import one_active
 
 
 def is_due(session: UserSession) -> bool:

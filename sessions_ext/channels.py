@@ -102,10 +102,11 @@ class _Guard:
 
     def __init__(self, scope: Any, receive: Receive, send: Send) -> None:
         self.scope, self._receive, self._send = scope, receive, send
-        self.ended = asyncio.Event()
+        self.ended, self.stirred = asyncio.Event(), asyncio.Event()
         self.receiving: asyncio.Future[Message] | None = None
 
     async def receive(self) -> Message:
+        self.stirred.set()
         self.receiving = self.receiving or asyncio.ensure_future(self._receive())
         ending: asyncio.Future[Any] = asyncio.ensure_future(self.ended.wait())
         try:
@@ -123,24 +124,33 @@ class _Guard:
         return message
 
     async def send(self, message: Message) -> None:
+        self.stirred.set()
         if not self.ended.is_set():
             await self._send(message)
 
     async def watch(self) -> None:
         ear = _Ear()
         while await self._is_active(ear):
-            await ear.listen(conf.SOCKET_RECHECK.total_seconds())
+            if self._store.login is None:  # nobody's, until a login over the scope
+                self.stirred.clear()
+                await self.stirred.wait()
+            else:
+                await ear.listen(conf.SOCKET_RECHECK.total_seconds())
         self.ended.set()
         await self._send({"type": "websocket.close", "code": SESSION_ENDED})
 
     async def _is_active(self, ear: "_Ear") -> bool:
-        # Nobody's at first, perhaps, and somebody's after a login over the scope.
-        store = getattr(self.scope["session"], "_wrapped", self.scope["session"])
-        if store.login is None:
+        login = self._store.login
+        if login is None:
             return True
-        await ear.join(store.login.session.user_id)
-        is_valid: bool = await database_sync_to_async(_is_valid)(store)
+        await ear.join(login.session.user_id)
+        is_valid: bool = await database_sync_to_async(_is_valid)(self._store)
         return is_valid
+
+    @property
+    def _store(self) -> Any:
+        session = self.scope["session"]
+        return getattr(session, "_wrapped", session)
 
 
 class _Ear:
@@ -156,7 +166,8 @@ class _Ear:
         if self.layer is None or user_id == self.user_id:
             return
         try:
-            self.channel = self.channel or await self.layer.new_channel("sessions_ext")
+            # Of the name that the consumers have: a layer waits for one name at a time.
+            self.channel = self.channel or await self.layer.new_channel()
             for group in (_group_of(user_id), EVERYBODY):
                 await self.layer.group_add(group, self.channel)
             self.user_id = user_id

@@ -8,10 +8,10 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
-from django.db.models.signals import post_delete, pre_delete
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
+from .cleanup import has_receivers_of_all_models
 from .conf import NAMES, conf
 
 # Apps that make session stores of SESSION_ENGINE by themselves.
@@ -48,16 +48,16 @@ def check_middleware(**kwargs: Any) -> Iterable[CheckMessage]:
     ours = _position(UserSessionMiddleware)
     if ours is None:
         yield Error(
-            "UserSessionMiddleware is not in MIDDLEWARE, so cookies outlive a revoke.",
+            "UserSessionMiddleware is not in MIDDLEWARE, so a revoked browser stays signed in.",
             hint="Add 'sessions_ext.middleware.UserSessionMiddleware' after AuthenticationMiddleware."
-            " A project that has tokens only may silence this.",
+            " Silence this if the project uses tokens only.",
             id="sessions_ext.E003",
         )
         return
     theirs = _position(AuthenticationMiddleware)
     if theirs is None or theirs > ours:
         yield Error(
-            "UserSessionMiddleware does not stand after AuthenticationMiddleware in MIDDLEWARE.",
+            "UserSessionMiddleware must come after AuthenticationMiddleware in MIDDLEWARE.",
             hint="Put it right after 'django.contrib.auth.middleware.AuthenticationMiddleware'.",
             id="sessions_ext.E004",
         )
@@ -77,7 +77,7 @@ def check_sessions(**kwargs: Any) -> Iterable[CheckMessage]:
     )
     if in_database and not apps.is_installed("django.contrib.sessions"):
         yield Error(
-            "'django.contrib.sessions' is not in INSTALLED_APPS, and SESSION_ENGINE needs its table.",
+            "'django.contrib.sessions' is not in INSTALLED_APPS, but SESSION_ENGINE needs its table.",
             id="sessions_ext.E006",
         )
 
@@ -117,8 +117,8 @@ def check_middleware_between(**kwargs: Any) -> Iterable[CheckMessage]:
         if _imported(path) is None or (path.startswith("django.") and ".auth." not in path):
             continue
         yield checks.Warning(
-            f"{path!r} stands between AuthenticationMiddleware and UserSessionMiddleware. What it does with the"
-            " session or the user is done before the login is verified.",
+            f"{path!r} comes between AuthenticationMiddleware and UserSessionMiddleware, so it works with a"
+            " session and a user that are not verified yet.",
             hint="Put UserSessionMiddleware right after AuthenticationMiddleware.",
             id="sessions_ext.W006",
         )
@@ -130,9 +130,9 @@ def check_engine(**kwargs: Any) -> Iterable[CheckMessage]:
     readers = ", ".join(filter(apps.is_installed, READ_SESSIONS_THEMSELVES))
     if package == "django.contrib.sessions.backends" and readers:
         yield checks.Warning(
-            f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, and {readers} makes stores of it itself: those"
-            " give out the data of ended logins, too.",
-            hint=f"Set it to 'sessions_ext.engines.{name}'. Nobody is logged out by that.",
+            f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, which does not verify sessions, and"
+            f" {readers} opens sessions with it: so it also reads the data of sessions that have ended.",
+            hint=f"Set it to 'sessions_ext.engines.{name}'. This logs nobody out.",
             id="sessions_ext.W007",
         )
 
@@ -148,8 +148,8 @@ def check_one_database(**kwargs: Any) -> Iterable[CheckMessage]:
     rows, users = router.db_for_write(UserSession), router.db_for_write(get_user_model())
     if rows != users:
         yield Error(
-            f"DATABASE_ROUTERS write sessions to {rows!r} and users to {users!r}. A session is verified by one"
-            " query of both, and a login locks its user.",
+            f"DATABASE_ROUTERS write sessions to {rows!r} and users to {users!r}. They must be in one"
+            " database: one query reads a session with its user, and a login locks the user's row.",
             hint="Let the router write UserSession where it writes the user model.",
             id="sessions_ext.E010",
         )
@@ -167,8 +167,8 @@ def check_login_url(**kwargs: Any) -> Iterable[CheckMessage]:
         return
     if usable_url(settings.LOGIN_URL) is None:
         yield checks.Warning(
-            f'LOGIN_URL is {settings.LOGIN_URL!r}, which is no page of this site. "Your devices" sends people'
-            " there who are not signed in.",
+            f'LOGIN_URL is {settings.LOGIN_URL!r}, which is not a page of this site. "Your devices" sends'
+            " people there to sign in.",
             hint="Set LOGIN_URL to the path or the name of your login page.",
             id="sessions_ext.W008",
         )
@@ -191,8 +191,8 @@ def check_signing_key(**kwargs: Any) -> Iterable[CheckMessage]:
     key = _value("SIGNING_KEY")
     if key is not None and len(key) < 32:  # RFC 7518, 3.2
         yield checks.Warning(
-            "SIGNING_KEY is shorter than 32 characters, so that tokens may be forged.",
-            hint="Use get_random_secret_key() of django.core.management.utils.",
+            "SIGNING_KEY is shorter than 32 characters, so tokens could be forged.",
+            hint="Generate one with django.core.management.utils.get_random_secret_key().",
             id="sessions_ext.W003",
         )
 
@@ -222,15 +222,6 @@ def check_receivers(**kwargs: Any) -> Iterable[CheckMessage]:
             hint="Connect it with sender=… for the models that it is meant for.",
             id="sessions_ext.W005",
         )
-
-
-def has_receivers_of_all_models() -> bool:
-    """Whether a receiver of pre_delete or post_delete was connected without a sender."""
-
-    class Anything:
-        """A sender that nobody can have named."""
-
-    return pre_delete.has_listeners(Anything) or post_delete.has_listeners(Anything)
 
 
 def _check_order(shorter: str, longer: str, why: str, id: str) -> Iterable[CheckMessage]:

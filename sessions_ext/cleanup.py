@@ -13,10 +13,10 @@ from typing import Any
 from django.db import connections
 from django.db.models import Case, CharField, Count, QuerySet, Value, When
 from django.db.models.deletion import Collector
+from django.db.models.signals import post_delete, pre_delete
 from django.utils import timezone
 
-from .checks import has_receivers_of_all_models
-from .conf import _duration, conf
+from .conf import conf, duration
 from .db.locks import lock_briefly, locked, try_briefly
 from .db.ranges import Place, Range, Ranges
 
@@ -99,7 +99,7 @@ def expired_and_revoked(
     if before and before > now and not include_active:
         raise ArgumentError("before is in the future: sessions that are still active would be deleted.")
     try:
-        kept = conf.REVOKED_RETENTION if retention is None else _duration(retention)
+        kept = conf.REVOKED_RETENTION if retention is None else duration(retention)
     except ValueError as error:
         raise ArgumentError(f"retention must be {error}.") from None
     ends_verdicts = include_active and conf.CACHE is not None
@@ -164,7 +164,9 @@ class Walk:
             if not target.left or self._is_over():
                 return
         table = target.rows.model._meta.db_table
-        logger.warning("cleanup left %s rows of %s that others have locked", target.name, table)
+        logger.warning(
+            "cleanup skipped %s rows of %s that other transactions kept locked", target.name, table
+        )
 
     def _delete(self, target: Target, whole: Range, skip_locked: bool) -> Iterator[int]:
         size = min(self.batch_size, MAX_IDS if skip_locked else MAX_BATCH)
@@ -218,7 +220,10 @@ def cleanup(
 ) -> CleanupResult:
     """Clear the targets, each of which is named as a field of the result."""
     if has_receivers_of_all_models():
-        logger.warning("cleanup loads each row: a receiver of pre_delete or post_delete hears of all models")
+        logger.warning(
+            "cleanup has to load each row: a receiver of pre_delete or post_delete is connected"
+            " for all models"
+        )
     result = CleanupResult(is_complete=False)
     for target in targets:
         for deleted in walk.clear(target):
@@ -226,3 +231,12 @@ def cleanup(
             if progress:
                 progress(result)
     return replace(result, is_complete=not any(target.left for target in targets))
+
+
+def has_receivers_of_all_models() -> bool:
+    """Whether a receiver of pre_delete or post_delete was connected without a sender."""
+
+    class Anything:
+        """A sender that nobody can have named."""
+
+    return pre_delete.has_listeners(Anything) or post_delete.has_listeners(Anything)

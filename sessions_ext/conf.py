@@ -37,7 +37,7 @@ class Setting(Generic[T]):
 # The parsers name the type that was given and never the value: it may be a secret.
 
 
-def _duration(value: Any, least: timedelta = timedelta(0)) -> timedelta:
+def duration(value: Any, least: timedelta = timedelta(0)) -> timedelta:
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
             value = timedelta(seconds=value)
@@ -53,7 +53,7 @@ def _duration(value: Any, least: timedelta = timedelta(0)) -> timedelta:
 
 
 def _positive_duration(value: Any) -> timedelta:
-    return _duration(value, least=timedelta.resolution)
+    return duration(value, least=timedelta.resolution)
 
 
 def _of_type(description: str, *types: type) -> Callable[[Any], Any]:
@@ -118,12 +118,12 @@ _path = _of_type("a dotted path", str)
 class Conf:
     LIFETIME = Setting(timedelta(days=30), _positive_duration)
     IDLE_TIMEOUT = Setting(None, _optional(_positive_duration))
-    TOUCH_INTERVAL = Setting(timedelta(seconds=60), _duration)
+    TOUCH_INTERVAL = Setting(timedelta(seconds=60), duration)
     MAX_SESSIONS: Setting[int | str | None] = Setting(
         None, _optional(_count(0, "an int, None or a dotted path to a callable"))
     )
     ON_LIMIT = Setting("revoke_oldest", _one_of("revoke_oldest", "revoke_idlest", "deny"))
-    REVOKED_RETENTION = Setting(timedelta(days=30), _duration)
+    REVOKED_RETENTION = Setting(timedelta(days=30), duration)
     CACHE: Setting[str | None] = Setting(None, _optional(_of_type("the alias of a cache", str)))
     VERDICT_TTL = Setting(timedelta(seconds=30), _positive_duration)
     TRUSTED_PROXIES = Setting((), _proxies)
@@ -131,11 +131,11 @@ class Conf:
     DEVICE_INFO: Setting[str] = Setting("sessions_ext.clients.describe_device", _path)
     LOCATION: Setting[str | None] = Setting("sessions_ext.clients.locate", _optional(_path))
     ACCESS_TOKEN_LIFETIME = Setting(timedelta(minutes=15), _positive_duration)
-    REFRESH_GRACE = Setting(timedelta(seconds=10), _duration)
+    REFRESH_GRACE = Setting(timedelta(seconds=10), duration)
     SIGNING_KEY: Setting[str | None] = Setting(None, _optional(_of_type("a str or None", str)))
     SUSPICION_THRESHOLD = Setting(None, _optional(_threshold))
     OBSERVERS: Setting[Sequence[str]] = Setting(("sessions_ext.observers.refresh_replayed",), _paths)
-    REAUTHENTICATE_AFTER = Setting(timedelta(minutes=15), _optional(_duration))
+    REAUTHENTICATE_AFTER = Setting(timedelta(minutes=15), _optional(duration))
     REAUTHENTICATE_URL: Setting[str | None] = Setting(
         None, _optional(_of_type("a path or the name of a URL, or None", str))
     )

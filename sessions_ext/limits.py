@@ -16,7 +16,7 @@ from .conf import conf
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
-    from .managers import UserSessionQuerySet
+    from .querysets import UserSessionQuerySet
 
 # An id of a UUID v7 begins with 48 bits of time; that of an adopted login, with 48 zeros.
 FIRST_OWN_ID = UUID(int=1 << 80)

@@ -1,7 +1,7 @@
 import logging
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
@@ -22,7 +22,7 @@ from .conf import conf
 from .models import UserSession
 from .reasons import RevokedReason
 from .requests import AtHand, at_hand
-from .store import VerifiedStore, behind_middleware, cookie_end, show, user_of, verified_store
+from .store import VerifiedStore, as_verified, cookie_end, show, user_of, verified_store
 
 SECOND = timedelta(seconds=1)
 
@@ -174,3 +174,30 @@ def moved_end(store: VerifiedStore, session: UserSession) -> Any:
     # A little further than asked, so that a click every few seconds is not a write each.
     further = min(ahead, (end - timezone.now()) / 60)
     return min(end + further, latest) if end - session.expires_at >= SECOND else None
+
+
+@cache
+def behind_middleware(request_class: Any) -> Any:
+    """The class of a request whose `session` is a verified store, whatever is put there."""
+    if issubclass(request_class, _SessionVerified):
+        return request_class
+    return type(
+        request_class.__name__, (_SessionVerified, request_class), {"__module__": request_class.__module__}
+    )
+
+
+class _SessionVerified:
+    @property
+    def session(self) -> Any:
+        try:
+            return as_verified(vars(self)["session"])
+        except KeyError:
+            raise AttributeError("session") from None
+
+    @session.setter
+    def session(self, store: Any) -> None:
+        vars(self)["session"] = store
+
+    @session.deleter
+    def session(self) -> None:
+        vars(self).pop("session", None)

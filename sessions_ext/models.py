@@ -17,7 +17,8 @@ from .db.updates import update_returning
 from .decorators import alters_data, twin
 from .lifetime import is_active
 from .limits import FIRST_OWN_ID
-from .managers import UserSessionManager, UserSessionQuerySet, revoke_rows, trust_rows
+from .managers import UserSessionManager
+from .querysets import UserSessionQuerySet, revoke_rows, trust_rows
 from .reasons import EndedBy, RevokedReason, ended_by
 
 logger = logging.getLogger("sessions_ext")
@@ -182,7 +183,7 @@ class UserSession(models.Model):
         reached. One statement: concurrent calls lose no name. Raises ValueError for a name
         that is empty, over 100 characters or not printable, DoesNotExist for a deleted row."""
         if not 0 < len(name) <= 100 or not name.isprintable():
-            raise ValueError("A provider's name has 1 to 100 printable characters.")
+            raise ValueError("A provider's name must have 1 to 100 printable characters.")
         self._update(
             last_provider_accessed=name,
             last_provider_sync_at=timezone.now(),

@@ -1,24 +1,18 @@
-"""The e-mail that tells of a sign-in from a new device, with a link that ends it."""
+"""Whether a sign-in is from a new device, and the link that ends it."""
 
 import logging
-import threading
 from datetime import timedelta
-from functools import lru_cache
-from typing import Any
 
-import django
 from django.apps import apps
-from django.contrib.auth import get_user_model
 from django.core import mail, signing
 from django.core.exceptions import ValidationError
 from django.db.models import Case, Max, Q, When
 from django.http import HttpRequest
-from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 
 from .clients import device, network
-from .managers import UserSessionQuerySet
 from .models import RevokedReason, UserSession
+from .querysets import UserSessionQuerySet
 
 logger = logging.getLogger("sessions_ext")
 
@@ -64,21 +58,6 @@ def _is_familiar(session: UserSession, earlier: UserSessionQuerySet) -> bool:
     return device(session.user_agent) in map(device, agents)
 
 
-def send_mail_about(session: UserSession, request: HttpRequest | None) -> None:
-    """Tell the user by e-mail; nothing for one without an address. The text is made here, in the
-    language of the request, and sent by a task or a thread: never in the login's way."""
-    user: Any = session.user
-    address = getattr(user, get_user_model().get_email_field_name(), "")
-    if not address:
-        return
-    context = {"session": session, "user": user, "link": link_to_end(session, request)}
-    subject, text, html = (
-        render_to_string(f"sessions_ext/new_device_{part}", context)
-        for part in ("subject.txt", "body.txt", "body.html")
-    )
-    _deliver(" ".join(subject.split()), text, html, address)
-
-
 def link_to_end(session: UserSession, request: HttpRequest | None) -> str:
     """The address of "This wasn't me", on the current site of django.contrib.sites or else on the
     host of the request; "" without either, or where sessions_ext.urls are not included."""
@@ -102,7 +81,7 @@ def _root(request: HttpRequest | None) -> str:
         return f"{scheme}://{request.get_host()}" if request else ""
     except Exception:
         # The host is for the caller to choose; whether there is a mail must not be.
-        logger.warning("an e-mail about a new device goes without its link", exc_info=True)
+        logger.warning("could not make the link of a new device e-mail, sending it without", exc_info=True)
         return ""
 
 
@@ -122,39 +101,3 @@ def session_of_link(token: str) -> tuple[UserSession | None, int]:
 
 def send(subject: str, text: str, html: str, address: str) -> None:
     mail.send_mail(subject, text, None, [address], html_message=html)
-
-
-def _send_or_log(*message: str) -> None:
-    try:
-        send(*message)
-    except Exception:
-        logger.exception("could not send the e-mail about a new device")
-
-
-def _start_thread(*message: str) -> None:
-    threading.Thread(target=_send_or_log, args=message, name="sessions_ext.new_device").start()
-
-
-if django.VERSION >= (6, 0):
-    from django.tasks import task_backends
-    from django.tasks.backends.immediate import ImmediateBackend
-    from django.tasks.exceptions import InvalidTask, InvalidTaskBackend
-
-    def _deliver(*message: str) -> None:
-        try:
-            if not isinstance(task_backends["default"], ImmediateBackend):
-                # Not before: that module fails where the backend or its queue is missing.
-                from .tasks import send_new_device_email
-
-                send_new_device_email.enqueue(*message)
-                return
-        except (InvalidTask, InvalidTaskBackend) as error:
-            _warn_once(str(error))
-        _start_thread(*message)
-
-    @lru_cache
-    def _warn_once(error: str) -> None:
-        logger.warning("django.tasks cannot send the e-mails about new devices, a thread does: %s", error)
-
-else:
-    _deliver = _start_thread

@@ -47,7 +47,7 @@ def observe(session: "UserSession", sighting: Sighting) -> None:
             with _apart(session) if sighting.is_replay else nullcontext():
                 observer(session, sighting)
         except Exception:
-            logger.warning("%s failed; going on without it", path, exc_info=True)
+            logger.warning("observer %s failed, continuing without it", path, exc_info=True)
 
 
 def _apart(session: "UserSession") -> AbstractContextManager[Any]:

@@ -16,8 +16,9 @@ from django.http import HttpRequest
 
 from . import authentication, verdicts
 from .conf import conf
+from .mail import send_mail_about
 from .models import RevokedReason, UserSession
-from .new_device import is_new_device, send_mail_about
+from .new_device import is_new_device
 from .requests import carries_token, request_at_hand
 from .signals import session_started
 from .store import ID_KEY, STAMP_KEY, VerifiedStore, cookie_end, show

@@ -46,45 +46,18 @@ def verified(engine_store: Any) -> type["VerifiedStore"]:
 
 def verified_store(request: HttpRequest) -> "VerifiedStore":
     """Whatever stands in `request.session`, as a verified store."""
-    return cast("VerifiedStore", _as_verified(request.session))
+    return cast("VerifiedStore", as_verified(request.session))
 
 
-def _as_verified(store: Any) -> Any:
+def as_verified(store: Any) -> Any:
     """A store of an engine, verified. It stays the same object, so that whoever took hold of it before
-    gets verified data as well."""
+    gets verified data as well. What is no store stays as it is."""
     if isinstance(store, SessionBase) and not isinstance(store, VerifiedStore):
         is_accessed = vars(store).pop("accessed", False)
         engine_store: Any = type(store)
         store.__class__ = verified(engine_store)
         store.accessed = is_accessed
     return store
-
-
-@cache
-def behind_middleware(request_class: Any) -> Any:
-    """The class of a request whose `session` is a verified store, whatever is put there."""
-    if issubclass(request_class, _SessionVerified):
-        return request_class
-    return type(
-        request_class.__name__, (_SessionVerified, request_class), {"__module__": request_class.__module__}
-    )
-
-
-class _SessionVerified:
-    @property
-    def session(self) -> Any:
-        try:
-            return _as_verified(vars(self)["session"])
-        except KeyError:
-            raise AttributeError("session") from None
-
-    @session.setter
-    def session(self, store: Any) -> None:
-        vars(self)["session"] = store
-
-    @session.deleter
-    def session(self) -> None:
-        vars(self).pop("session", None)
 
 
 def show(request: Any) -> None:

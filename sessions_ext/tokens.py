@@ -25,9 +25,9 @@ from django.views.decorators.debug import sensitive_variables
 from . import activity, authentication
 from .clients import client_ip
 from .conf import conf
-from .managers import rotate_refresh_token
 from .models import RevokedReason, UserSession
 from .observers import Sighting, observe
+from .querysets import rotate_refresh_token
 from .requests import later
 
 if TYPE_CHECKING:

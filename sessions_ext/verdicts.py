@@ -122,7 +122,11 @@ def _write(keys: list[str], version: Callable[[], str]) -> None:
     for start in range(0, len(keys), CHUNK):
         versions = {key: version() for key in keys[start : start + CHUNK]}
         if _asking(partial(_set_many, versions)) != []:
-            logger.error("the cache could not be told of a change: verdicts may hold for VERDICT_TTL")
+            logger.error(
+                "session cache %r could not be told of a change: it may accept ended sessions for up to"
+                " VERDICT_TTL",
+                conf.CACHE,
+            )
 
 
 def _set_many(versions: dict[str, str], cache: BaseCache) -> list[Any]:

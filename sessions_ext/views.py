@@ -29,9 +29,9 @@ from django.views.generic import TemplateView, View
 from . import authentication
 from .conf import conf
 from .forms import PasswordForm
-from .managers import UserSessionQuerySet
 from .models import RevokedReason, UserSession
 from .new_device import session_of_link
+from .querysets import UserSessionQuerySet
 
 
 class SessionsMixin:
@@ -94,7 +94,7 @@ class TrustView(ActionView):
         if session is None or not (session.trust() if is_trusted else session.untrust()):
             raise Http404
         return self.done(
-            _("You trust this device.") if is_trusted else _("This device is not trusted any more.")
+            _("You now trust this device.") if is_trusted else _("You no longer trust this device.")
         )
 
 
@@ -156,8 +156,8 @@ class RevokeView(ReauthenticatingView):
                     return redirect(url)
             return render(self.request, "sessions_ext/signed_out.html")
         if self.session.is_active and self.session.revoke(RevokedReason.USER):
-            return self.done(_("That device is signed out."))
-        return self.done(_("That session had ended already."))
+            return self.done(_("That device has been signed out."))
+        return self.done(_("That session had already ended."))
 
 
 class RevokeOthersView(ReauthenticatingView):
@@ -169,7 +169,10 @@ class RevokeOthersView(ReauthenticatingView):
             others = others.exclude(pk=self.current.pk)
         count = others.revoke(RevokedReason.USER)
         return self.done(
-            ngettext("%d other session is signed out.", "%d other sessions are signed out.", count) % count
+            ngettext(
+                "%d other session has been signed out.", "%d other sessions have been signed out.", count
+            )
+            % count
         )
 
 

@@ -1,45 +1,41 @@
-"""A real browser, Debian's Chromium, and the demo for it to visit.
+"""A real browser, Debian's Chromium.
 
 Playwright's sync API keeps an event loop in the thread, so a test that has a browser must not
 use the ORM in its own thread: it looks at what the pages say, or starts another process."""
 
-import os
-import shutil
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests import databases
-from tests.servers import free_port, running
-
-
-@contextmanager
-def running_demo(folder: Path, settings: str = "example_project.settings") -> Iterator[str]:
-    """`manage.py demo` on a database of its own until the block ends; yields its address."""
-    port = free_port()
-    with databases.empty(folder) as url:
-        environment = os.environ | {
-            "DATABASE_URL": url,
-            "DJANGO_SETTINGS_MODULE": settings,
-        }
-        with running(["manage.py", "demo", str(port)], port, environment, folder / "demo.log") as address:
-            yield address
+from tests.programs import needs
 
 
 @contextmanager
 def running_chromium() -> Iterator[Browser]:
-    executable = shutil.which("chromium")
-    if executable is None:
-        raise RuntimeError("There is no chromium: apt-get install chromium")
+    """A browser, with nobody's profile in it; making a Visitor takes no time."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=executable, args=["--no-sandbox", "--no-proxy-server"]
+            executable_path=needs("chromium"), args=["--no-sandbox", "--no-proxy-server"]
         )
         yield browser
         browser.close()
+
+
+class Loop:
+    """The event loop that Playwright keeps in the thread. While it rests, others can have one there, and
+    the ORM is theirs."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def rest(self) -> None:
+        asyncio._set_running_loop(None)
+
+    def wake(self) -> None:
+        asyncio._set_running_loop(self._loop)
 
 
 class Visitor:

@@ -1,20 +1,58 @@
 import os
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
 
 import pytest
 import time_machine
 from asgiref.sync import async_to_sync
-from django.core.cache import cache
+from django.core.cache import cache as django_cache
 from django.test import AsyncClient
 from django.utils import timezone, translation
+from playwright.sync_api import Browser
 
 from sessions_ext.testing import UserFactory
-from tests.browsers import Visitor, running_chromium, running_demo
+from tests import programs
+from tests.browsers import Loop, Visitor, running_chromium
+from tests.demos import Demo, running_demo
 
-# It starts the suite again with other user models, and would start itself there.
-collect_ignore = ["test_user_models.py"] if "USER_MODEL" in os.environ else []
+HERE = Path(__file__).parent
+# A failed `assert` of the tests' helpers is told as one of a test.
+pytest.register_assert_rewrite(
+    *(name for path in HERE.iterdir() if (name := f"tests.{path.stem}") not in sys.modules)
+)
+
 # The suite of other packages has settings of its own.
-collect_ignore += ["company"] if os.environ.get("DJANGO_SETTINGS_MODULE") != "tests.company.settings" else []
+collect_ignore = ["company"] if os.environ.get("DJANGO_SETTINGS_MODULE") != "tests.company.settings" else []
+
+
+def pytest_xdist_auto_num_workers(config) -> int | None:
+    """None for single files: one process has run those before a second one has started."""
+    return (
+        0 if all(Path(argument.partition("::")[0]).is_file() for argument in config.args) else os.cpu_count()
+    )
+
+
+@pytest.hookimpl(tryfirst=True)  # or the workers look for groups before
+def pytest_collection_modifyitems(items) -> None:
+    """One worker alone has a browser, and a demo for it."""
+    for item in items:
+        if {"visitor", "demo"} & set(item.fixturenames):
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # so that it writes after all others
+def pytest_terminal_summary(terminalreporter) -> Iterator[None]:
+    """What was skipped for want of a program, and how to have it."""
+    yield
+    skipped = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])]
+    if packages := programs.packages_for(skipped):
+        terminalreporter.section("programs are missing", yellow=True)
+        terminalreporter.line("What needs them was skipped. To run it, too:")
+        terminalreporter.line(f"    apt-get install {' '.join(packages)}")
+
 
 ENGINES = ["db", "cached_db", "cache", "file", "signed_cookies"]
 
@@ -69,7 +107,7 @@ def _own_language() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _empty_cache() -> Iterator[None]:
     yield
-    cache.clear()
+    django_cache.clear()
 
 
 @pytest.fixture
@@ -92,24 +130,51 @@ def receiver_of():
         signal.disconnect(receive)
 
 
-@pytest.fixture
-def demo(tmp_path) -> Iterator[str]:
-    """The address of a demo of the test's own."""
-    with running_demo(tmp_path) as server:
-        yield server
+@pytest.fixture(scope="session")
+def _demos(tmp_path_factory) -> Iterator[Callable[..., Demo]]:
+    """Starts a demo, or finds the one that was started with the same arguments."""
+    with ExitStack() as stack:
+
+        @cache
+        def start(*arguments):
+            return stack.enter_context(running_demo(tmp_path_factory.mktemp("demo"), *arguments))
+
+        yield start
 
 
 @pytest.fixture
-def visitor(demo) -> Iterator[Callable[..., Visitor]]:
+def demo(request, _demos) -> Demo:
+    """A demo as it is when somebody starts it. The marker `demo` has the arguments of running_demo()."""
+    marker = request.node.get_closest_marker("demo")
+    demo = _demos(*marker.args if marker else ())
+    demo.reset()
+    return demo
+
+
+@pytest.fixture(scope="session")
+def _chromium() -> Iterator[tuple[Browser, Loop]]:
+    with running_chromium() as browser:
+        loop = Loop()
+        loop.rest()
+        yield browser, loop
+        loop.wake()
+
+
+@pytest.fixture
+def visitor(_chromium, demo) -> Iterator[Callable[..., Visitor]]:
     """Makes visitors of the demo; at the end, no browser may have had a complaint. The options
     are those of Playwright's new_context()."""
+    browser, loop = _chromium
     visitors = []
-    with running_chromium() as browser:
 
-        def make(**options):
-            visitors.append(Visitor(browser, demo, **options))
-            return visitors[-1]
+    def make(**options):
+        visitors.append(Visitor(browser, demo.address, **options))
+        return visitors[-1]
 
-        yield make
-        complaints = [complaint for one in visitors for complaint in one.complaints]
+    loop.wake()
+    yield make
+    for one in visitors:
+        one.context.close()
+    loop.rest()
+    complaints = [complaint for one in visitors for complaint in one.complaints]
     assert not complaints, "\n".join(complaints)

@@ -1,12 +1,14 @@
 import atexit
 import os
 import shutil
+import sqlite3
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 
@@ -52,3 +54,40 @@ def empty(folder: Path) -> Iterator[str]:
             yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class Kept:
+    """What the tables of a database hold now, to be brought back later. It is kept in the database itself."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        with self._statements() as execute:
+            self.tables = [name for (name,) in execute(_SQLITE if url.startswith("sqlite") else _POSTGRESQL)]
+            for table in self.tables:
+                execute(f'CREATE TABLE "kept_{table}" AS SELECT * FROM "{table}"')
+
+    def bring_back(self) -> None:
+        """One transaction, at whose end the foreign keys are looked at."""
+        with self._statements() as execute:
+            for table in self.tables:
+                execute(f'DELETE FROM "{table}"')
+            for table in self.tables:
+                execute(f'INSERT INTO "{table}" SELECT * FROM "kept_{table}"')
+
+    @contextmanager
+    def _statements(self) -> Iterator[Callable[[str], Any]]:
+        connection = _connect(self.url)
+        with closing(connection), connection:
+            yield connection.execute
+
+
+_POSTGRESQL = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+_SQLITE = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+
+
+def _connect(url: str) -> Any:
+    if url.startswith("sqlite"):
+        return sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30)
+    import psycopg
+
+    return psycopg.connect(url)

@@ -17,7 +17,8 @@ from pathlib import Path
 from django.core import signing
 from playwright.sync_api import Page
 
-from tests.browsers import Visitor, running_chromium, running_demo
+from tests.browsers import Visitor, running_chromium
+from tests.demos import running_demo
 
 FOLDER = Path(__file__).parent.parent / "screenshots"
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -70,6 +71,10 @@ def open_flagged_row(page: Page) -> None:
     page.click("#result_list tbody tr:has(.session-flagged) .field-device a")
 
 
+def open_first_row(page: Page) -> None:
+    page.click("#result_list tbody tr:first-child .field-device a")
+
+
 def choose(action: str) -> Callable[[Page], None]:
     """Tick the first rows of the list and run an action on them."""
 
@@ -96,6 +101,7 @@ SHOTS = [
     Shot("admin-list", SESSIONS, "admin"),
     Shot("admin-list-filtered", f"{SESSIONS}?state=active&q=grace", "admin"),
     Shot("admin-row", SESSIONS, "admin", open_flagged_row),
+    Shot("admin-row-active", f"{SESSIONS}?state=active&q=ada", "admin", open_first_row),
     Shot("admin-revoke", SESSIONS, "admin", choose("revoke_selected")),
     Shot("admin-revoke-users", SESSIONS, "admin", choose("revoke_users")),
     Shot("admin-end-all", f"{SESSIONS}end-all/", "admin"),
@@ -114,14 +120,14 @@ def main(names: list[str]) -> None:
     complaints = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        running_demo(Path(folder), SETTINGS) as server,
+        running_demo(Path(folder), SETTINGS, os.environ.get("LANGUAGE_CODE", "en")) as demo,
         running_chromium() as browser,
     ):
         for look, options in LOOKS.items():
             visitors: dict[str, Visitor] = {}
             for shot in shots:
                 if shot.user not in visitors:
-                    visitors[shot.user] = Visitor(browser, server, **options)
+                    visitors[shot.user] = Visitor(browser, demo.address, **options)
                     if shot.user:
                         visitors[shot.user].log_in(shot.user)
                 take(visitors[shot.user].page, shot, FOLDER / f"{shot.name}-{look}.png")

@@ -1,6 +1,7 @@
 """Servers in processes of their own, and browsers for them without JavaScript."""
 
 import http.cookiejar
+import random
 import re
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -27,19 +28,23 @@ def running(command: list[str], port: int, environment: dict[str, str], log_path
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port that nobody listens at, and that no client gets before the server is up: those have higher ones.
+    Random by the system's numbers, since the suite's own are the same in each of its processes."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with suppress(OSError), socket.socket() as listener:
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], log_path: Path) -> None:
-    for _ in range(300):
+    """Return once somebody listens at the port. The process that is to do so has a minute."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
         with socket.socket() as attempt:
             if attempt.connect_ex(("127.0.0.1", port)) == 0:
                 return
-        if process.poll() is not None:
-            break
-        time.sleep(0.1)
+        time.sleep(0.02)
     raise RuntimeError(f"the server did not start: {log_path.read_text()}")
 
 

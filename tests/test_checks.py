@@ -30,7 +30,7 @@ FAULTS = [
     ("E001", {"SESSIONS_EXT": {"LIFETIMES": 60}}, "'LIFETIMES'", "'LIFETIME'"),
     ("E002", {"SESSIONS_EXT": {"LIFETIME": "60"}}, "SESSIONS_EXT['LIFETIME'] must be", None),
     ("E003", {"MIDDLEWARE": [SESSIONS, AUTH]}, "not in MIDDLEWARE", OURS),
-    ("E004", {"MIDDLEWARE": [SESSIONS, OURS, AUTH]}, "does not stand after", AUTH),
+    ("E004", {"MIDDLEWARE": [SESSIONS, OURS, AUTH]}, "must come after AuthenticationMiddleware", AUTH),
     ("E005", {"INSTALLED_APPS": all_but("django.contrib.auth")}, "'django.contrib.auth'", None),
     ("E006", {"INSTALLED_APPS": all_but("django.contrib.sessions")}, "'django.contrib.sessions'", None),
     (

@@ -66,7 +66,7 @@ WRONG = [
     *((name, None, NOT_A_DURATION) for name in DURATIONS if name not in MAY_BE_NONE),
     *((name, 0, "a duration above zero") for name in DURATIONS if name not in MAY_BE_ZERO),
     *((name, timedelta(-1), "a duration above zero") for name in DURATIONS if name not in MAY_BE_ZERO),
-    *((name, -0.5, "a duration of zero or more") for name in MAY_BE_ZERO),
+    *((name, -0.5, "a duration of zero or more") for name in sorted(MAY_BE_ZERO)),
     ("MAX_SESSIONS", -1, "0 or more"),
     ("MAX_SESSIONS", 1.5, "an int, None or a dotted path to a callable, not float"),
     ("MAX_SESSIONS", True, "an int, None or a dotted path to a callable, not bool"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import needs
 from tests.servers import Browser, csrf_token, free_port, log_in, running
 
 
@@ -68,6 +69,7 @@ def test_a_taken_port_gets_one_clear_line(environment, tmp_path):
 
 
 def test_the_readmes_curl_lines_work_as_pasted(environment, tmp_path):
+    needs("curl")
     readme = (Path(__file__).parent.parent / "README.md").read_text()
     lines = re.search(r"```sh\n(.*?)```", readme, re.DOTALL)[1]
     assert lines.count("curl ") == 5

@@ -10,12 +10,14 @@ from django.template.loader import render_to_string
 from django.utils import translation
 
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
+from tests.programs import needs
 from tests.translations import APP, LANGUAGES, update
 
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory):
     """The app with its catalogues as tests/translations.py writes them from today's texts."""
+    needs("msgfmt")
     app = tmp_path_factory.mktemp("locale") / "sessions_ext"
     shutil.copytree(APP, app)
     update(app)

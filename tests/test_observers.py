@@ -182,7 +182,7 @@ def test_an_observer_that_fails_breaks_nothing(seen, settings, caplog):
     settings.SESSIONS_EXT = {"OBSERVERS": [f"{__name__}.failing", "no.such", ALL[0]]}
     assert seen(address=AWAY) == ["network_changed"]
     warnings = [record.getMessage() for record in caplog.records if record.exc_info]
-    assert [message.split()[0] for message in warnings] == [f"{__name__}.failing", "no.such"]
+    assert [message.split()[1] for message in warnings] == [f"{__name__}.failing", "no.such"]
 
 
 def test_observers_cost_nothing_between_touches(seen, django_assert_num_queries):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from django.db import connection
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserSessionFactory
 from tests import databases
+from tests.programs import needs
 from tests.servers import free_port, wait_for
 from tests.verdicts.asking import verify
 
@@ -52,7 +52,7 @@ class Redis:
         self.process = None
 
     def start(self):
-        command = [shutil.which("redis-server") or pytest.fail("redis-server is not installed")]
+        command = [needs("redis-server")]
         command += ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         log = self.folder / "log"
         with open(log, "a") as out:

@@ -11,7 +11,7 @@ from sessions_ext.models import UserSession
 from sessions_ext.store import ID_KEY
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 def test_a_user_is_one_of_the_projects_own_model_with_a_password_that_works(client):

@@ -19,8 +19,8 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from ..db.estimates import count_or_estimate
-from ..managers import UserSessionQuerySet, revoke_rows, trust_rows
 from ..models import RevokedReason, UserSession
+from ..querysets import UserSessionQuerySet, revoke_rows, trust_rows
 from ..reasons import with_note
 
 BATCH = 1000
@@ -56,7 +56,7 @@ class EndAllForm(ReasonForm):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.fields["word"].label = gettext("Type “%s” to go on") % self.word_to_type
+        self.fields["word"].label = gettext("Type “%s” to continue") % self.word_to_type
 
     @property
     def word_to_type(self) -> str:
@@ -65,7 +65,7 @@ class EndAllForm(ReasonForm):
     def clean_word(self) -> str:
         word: str = self.cleaned_data["word"]
         if word.casefold() != self.word_to_type.casefold():
-            raise forms.ValidationError(gettext("That is not what was to be typed."))
+            raise forms.ValidationError(gettext("Type the words exactly as shown."))
         return word
 
 
@@ -102,7 +102,7 @@ REVOKE_USERS = REVOKE._replace(name="revoke_users", question=_("Revoke all sessi
 TRUST = Act("trust_selected", _("Trust these devices?"), _("Marked as trusted"), _told_of_changed, _trust)
 DISTRUST = Act(
     "untrust_selected",
-    _("Trust these devices no more?"),
+    _("Stop trusting these devices?"),
     _("Marked as not trusted"),
     _told_of_changed,
     _distrust,
@@ -152,7 +152,7 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
                 sessions = sessions.exclude(pk=own.pk)
             note = form.cleaned_data["reason"]
             # Before and after, for a run that does not come to its end.
-            _log_for_all(request, _with_note(gettext("Started to end everybody's sessions"), note))
+            _log_for_all(request, _with_note(gettext("Started ending everybody's sessions"), note))
             count = sum(len(_revoke(batch, note)) for batch in _until_nobody_is_left(sessions))
             _log_for_all(request, _with_note(_told_of_revoked(count), note))
             self.message_user(request, _told_of_revoked(count), messages.SUCCESS)
@@ -199,7 +199,7 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
             "select_across": select_across,
             # What was ticked may have left the filter by the time of the answer.
             "target": here if select_across == "1" else self.list_url,
-            "back": here,
+            "back": row_url(self.admin_site, shown[0]) if "from_row" in request.POST else here,
         }
         return self._page(request, "confirm", sessions, context)
 
@@ -236,6 +236,10 @@ def list_url(site: admin.AdminSite) -> str:
     return reverse("admin:sessions_ext_usersession_changelist", current_app=site.name)
 
 
+def row_url(site: admin.AdminSite, session: UserSession) -> str:
+    return reverse("admin:sessions_ext_usersession_change", args=[session.pk], current_app=site.name)
+
+
 def _operator(request: HttpRequest) -> Any:
     return request.user.pk
 
@@ -266,7 +270,7 @@ def _until_nobody_is_left(sessions: UserSessionQuerySet) -> Iterator[UserSession
     in behind that, as by a clock that is late, is found by the next walk, and the last finds nobody. (Where
     somebody logs in all the time the walks end somewhere; the first was over all who were there before.)"""
     ahead = sessions.order_by("pk").values_list("pk", flat=True)
-    for _ in range(WALKS):
+    for _walk in range(WALKS):
         pks = first = list(ahead[:BATCH])
         while pks:
             yield _by_pk(pks)

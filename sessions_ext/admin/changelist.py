@@ -15,7 +15,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 
 from ..db.estimates import count_or_estimate
-from .overview import local
+from ..templatetags.sessions_ext_admin import local
 
 LISTED_AT_MOST = 10_000
 DATE_PARTS = ("year", "month", "day")

@@ -7,50 +7,15 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.template.loader import render_to_string
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timesince import timesince, timeuntil
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..models import UserSession
 from ..reasons import label
+from ..templatetags.sessions_ext_admin import ago, exact
 from .actions import TEMPLATES
-from .overview import local
 
 SHOWN = 10
-
-
-def when(moment: datetime) -> SafeString:
-    """ "3 minutes ago", with the exact time to be seen by hovering."""
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), _exact(moment), _ago(moment)
-    )
-
-
-def badge(session: UserSession) -> SafeString:
-    reason = ""
-    if session.is_revoked:
-        kind, text, reason = "revoked", gettext("Revoked"), label(session.revoked_reason)
-    elif session.is_active:
-        kind, text = "active", gettext("Active")
-    elif timezone.now() < session.expires_at:
-        kind, text = "idle", gettext("Idle")
-    else:
-        kind, text = "expired", gettext("Expired")
-    state = format_html('<span class="session-state session-{}">{}</span>', kind, text)
-    return format_html('{} <small class="quiet">{}</small>', state, reason) if reason else state
-
-
-def _ago(moment: datetime) -> str:
-    seconds = (timezone.now() - moment).total_seconds()
-    if seconds < 0:
-        return gettext("in %s") % timeuntil(moment, depth=1)
-    return gettext("%s ago") % timesince(moment, depth=1) if seconds >= 60 else gettext("just now")
-
-
-def _exact(moment: datetime) -> str:
-    return f"{local(moment):%Y-%m-%d %H:%M:%S %Z}".strip()
 
 
 def events(session: UserSession) -> list[dict[str, Any]]:
@@ -73,12 +38,12 @@ def events(session: UserSession) -> list[dict[str, Any]]:
     ]
     events = sorted((event for event in found if event[0]), key=lambda event: event[0] or timezone.now())
     kept: list[dict[str, Any]] = [
-        {"when": f"{_exact(moment)} · {_ago(moment)}", "what": what, "detail": detail}
+        {"when": f"{exact(moment)} · {ago(moment)}", "what": what, "detail": detail}
         for moment, what, detail in events
         if moment
     ]
     if session.is_trusted:
-        kept.append({"what": _("Trusted by now")})
+        kept.append({"what": _("Trusted now")})
     if session.suspicious_activity_count:
         kept.append({"what": _("Flagged as suspicious"), "detail": session.suspicious_activity_count})
     return kept

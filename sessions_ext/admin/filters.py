@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from ..conf import conf
-from ..managers import UserSessionQuerySet
 from ..models import RevokedReason
+from ..querysets import UserSessionQuerySet
 from .overview import newest_clients
 
 

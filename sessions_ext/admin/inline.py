@@ -7,8 +7,8 @@ from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from ..managers import UserSessionQuerySet
 from ..models import UserSession
+from ..querysets import UserSessionQuerySet
 from .actions import TEMPLATES, list_url
 from .display import SHOWN
 

@@ -21,10 +21,11 @@ from django.utils.translation import gettext_lazy as _
 from ..clients import normalise_ip
 from ..db.expressions import IsWithin
 from ..models import UserSession
+from ..templatetags.sessions_ext_admin import badge, when
 from . import overview
-from .actions import TEMPLATES, SessionActions
+from .actions import EVERYWHERE, TEMPLATES, SessionActions
 from .changelist import BoundedPaginator, UserSessionChangeList
-from .display import SHOWN, badge, events, rendered, when
+from .display import SHOWN, events, rendered
 from .filters import DeviceFilter, LastActiveFilter, ReasonFilter, StateFilter
 
 NONE = "\u2013"
@@ -46,7 +47,9 @@ class UserSessionAdmin(SessionActions):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     empty_value_display = NONE
-    search_help_text = _("User name, e-mail address, IP address, network such as 203.0.113.0/24, or id")
+    search_help_text = _(
+        "User name, e-mail address, IP address, network such as 203.0.113.0/24, or session id"
+    )
     fieldsets = (
         (None, {"fields": ("of_user", "state", "timeline")}),
         (_("Device"), {"fields": ("device", "trusted", "user_agent")}),
@@ -142,6 +145,15 @@ class UserSessionAdmin(SessionActions):
         }
         return TemplateResponse(request, f"{TEMPLATES}/overview.html", context)
 
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        session: UserSession = context["original"]
+        # From Django 6.1 on, the page has the actions themselves.
+        if not EVERYWHERE and session.is_active and self.has_revoke_permission(request):
+            context["revoke_url"] = self.list_url
+        return super().render_change_form(request, context, *args, **kwargs)
+
     @admin.display(description=_("user"))
     def of_user(self, session: UserSession) -> str:
         user = session.user._meta
@@ -181,7 +193,7 @@ class UserSessionAdmin(SessionActions):
         count = session.suspicious_activity_count
         return format_html('<span class="session-flagged">{}</span>', count) if count else NONE
 
-    @admin.display(description=_("time line"))
+    @admin.display(description=_("timeline"))
     def timeline(self, session: UserSession) -> str:
         return rendered("timeline", {"events": events(session), "session": session})
 
@@ -200,9 +212,6 @@ class UserSessionAdmin(SessionActions):
 
     def has_change_permission(self, request: HttpRequest, obj: UserSession | None = None) -> bool:
         return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: UserSession | None = None) -> bool:
-        return request.user.is_active and request.user.is_superuser
 
 
 def _id_or_address(term: str) -> Q | None:

@@ -26,9 +26,10 @@ from django.utils.translation import gettext as _
 
 from ..db.estimates import count_or_estimate
 from ..lifetime import end_by_time
-from ..managers import UserSessionQuerySet
 from ..models import RevokedReason, UserSession
+from ..querysets import UserSessionQuerySet
 from ..reasons import label
+from ..templatetags.sessions_ext_admin import local
 
 logger = logging.getLogger("sessions_ext")
 
@@ -120,10 +121,6 @@ def overview(sessions: UserSessionQuerySet | None = None) -> Overview:
     return _cached("overview", _overview, _all(sessions))
 
 
-def local(moment: datetime) -> datetime:
-    return timezone.localtime(moment) if timezone.is_aware(moment) else moment
-
-
 def newest_clients(sessions: UserSessionQuerySet | None = None) -> Clients:
     """Devices and countries of the newest sign-ins among these sessions, at most a minute old; one
     statement."""
@@ -146,7 +143,10 @@ def _cached(name: str, make: Callable[[UserSessionQuerySet], T], sessions: UserS
     try:
         found: T | None = cache.get(key)
     except Exception as error:
-        logger.warning("the cache does not answer: %s", type(error).__name__)
+        logger.warning(
+            "the default cache failed (%s), reading the admin's figures from the database",
+            type(error).__name__,
+        )
         return make(sessions)
     if found is None:
         found = make(sessions)

@@ -63,7 +63,7 @@ def login(request: HttpRequest, credentials: SessionsExtCredentials) -> Any:
     ),
 )
 def refresh(request: HttpRequest, body: SessionsExtRefreshToken) -> Any:
-    """Answers with the next tokens. A refresh token is good once; used again, it ends the session."""
+    """Exchanges the refresh token for new tokens. It is valid once: using it again ends the session."""
     pair = tokens.refresh(body.refresh_token.get_secret_value(), request)
     if pair is None:
         raise Problem("invalid_refresh_token")

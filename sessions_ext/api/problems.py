@@ -19,16 +19,19 @@ MAX_BODY = 64 * 1024  # bytes; the longest password and the longest token are fa
 MAX_ERRORS = 20
 PROBLEMS = {
     "malformed_request": (400, gettext_lazy("The body is not JSON.")),
-    "invalid_credentials": (401, gettext_lazy("No active account has these credentials.")),
-    "invalid_refresh_token": (401, gettext_lazy("The session has ended, or never was. Sign in again.")),
+    "invalid_credentials": (401, gettext_lazy("No active account matches these credentials.")),
+    "invalid_refresh_token": (401, gettext_lazy("The session has ended or never existed. Sign in again.")),
     "not_authenticated": (401, gettext_lazy("Sign in, or refresh the access token.")),
-    "csrf_failed": (403, gettext_lazy("A call by cookie needs the CSRF token in X-CSRFToken.")),
+    "csrf_failed": (
+        403,
+        gettext_lazy("A call that uses the session cookie must send the CSRF token in X-CSRFToken."),
+    ),
     "login_denied": (403, gettext_lazy("This account may not sign in here.")),
     "permission_denied": (403, gettext_lazy("This needs a permission that you do not have.")),
     "session_limit_reached": (403, gettext_lazy("Sign out on another device first.")),
     "not_found": (404, gettext_lazy("There is no such session.")),
     "body_too_large": (413, gettext_lazy("The body is too large.")),
-    "invalid_request": (422, gettext_lazy("The request is not as described.")),
+    "invalid_request": (422, gettext_lazy("The request does not match the documented schema.")),
     "throttled": (429, gettext_lazy("Too many requests. Try again later.")),
 }
 # Those that ninja itself answers with, before or around an operation.

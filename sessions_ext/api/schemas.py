@@ -47,7 +47,7 @@ class SessionsExtCredentials(Schema):
         try:
             password.get_secret_value().encode()
         except UnicodeEncodeError:
-            raise ValueError("half a surrogate pair is no character") from None
+            raise ValueError("half of a surrogate pair is not a character") from None
         return password
 
 
@@ -82,15 +82,15 @@ PROBLEM_REF = f"#/components/schemas/{SessionsExtProblem.__name__}"
 
 
 class SessionsExtSession(Schema):
-    """A login. Its id is public and opens nothing."""
+    """A login. Its id is public and gives no access."""
 
     id: UUID
     state: Literal["active", "expired", "revoked"]
-    is_current: bool = Field(description="Whether this is the session that asks.")
+    is_current: bool = Field(description="Whether this session made the request.")
     is_trusted: bool
     device_info: str = Field(examples=["Chrome on macOS"])
     user_agent: str = Field(examples=["Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) …"])
-    ip_address: str | None = Field(description="At sign-in.", examples=["203.0.113.7"])
+    ip_address: str | None = Field(description="The address at sign-in.", examples=["203.0.113.7"])
     last_ip_address: str | None = Field(examples=["203.0.113.7"])
     location: str = Field(examples=["New York, US"])
     created_at: Moment
@@ -98,7 +98,9 @@ class SessionsExtSession(Schema):
     expires_at: Moment
     revoked_at: Moment | None
     revoked_reason: str = Field(examples=["", "logout", "stolen laptop"])
-    ended_by: str | None = Field(description="user, admin, policy or system.", examples=["user"])
+    ended_by: str | None = Field(
+        description="Who ended it: user, admin, policy or system.", examples=["user"]
+    )
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> Any:
@@ -120,7 +122,7 @@ class SessionsExtSession(Schema):
 
 class SessionsExtTokens(Schema):
     access_token: str = Field(examples=["eyJhbGciOi…"])
-    refresh_token: str = Field(examples=["eyJhbGciOi…"], description="Good for one refresh.")
+    refresh_token: str = Field(examples=["eyJhbGciOi…"], description="Valid for one refresh.")
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
     expires_in: int = Field(description="Seconds until the access token expires.", examples=[900])
     session: SessionsExtSession

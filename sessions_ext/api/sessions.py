@@ -8,8 +8,8 @@ from django.contrib.auth.signals import user_logged_out
 from ninja.pagination import paginate
 
 from .. import tokens
-from ..managers import UserSessionQuerySet
 from ..models import RevokedReason, UserSession
+from ..querysets import UserSessionQuerySet
 from .problems import Problem, described
 from .routers import new_router
 from .schemas import Page, SessionsExtEnded, SessionsExtSession, SessionsExtTrust, State
@@ -45,7 +45,7 @@ def revoke_other_sessions(request: Any) -> Any:
     "/sessions/current",
     response=SessionsExtSession,
     operation_id="get_current_session",
-    summary="The session that asks",
+    summary="The current session",
     openapi_extra=described("not_authenticated"),
 )
 def get_current_session(request: Any) -> Any:
@@ -82,7 +82,7 @@ def get_session(request: Any, session_id: UUID) -> Any:
     "/sessions/{session_id}",
     response=SessionsExtSession,
     operation_id="trust_session",
-    summary="Trust a device, or not any more",
+    summary="Trust a device, or stop trusting it",
     openapi_extra=described(
         "malformed_request",
         "not_authenticated",
@@ -93,7 +93,7 @@ def get_session(request: Any, session_id: UUID) -> Any:
     ),
 )
 def trust_session(request: Any, session_id: UUID, body: SessionsExtTrust) -> Any:
-    """For an active session: trust ends with it."""
+    """The session must be active: trust ends with it."""
     session = _one(sessions_of(request.user).active(), session_id)
     is_active = session.trust() if body.is_trusted else session.untrust()
     if not is_active:
@@ -109,7 +109,7 @@ def trust_session(request: Any, session_id: UUID, body: SessionsExtTrust) -> Any
     openapi_extra=described("not_authenticated", "csrf_failed", "not_found", "invalid_request"),
 )
 def revoke_session(request: Any, session_id: UUID) -> Any:
-    """One that has ended already stays as it is."""
+    """A session that has already ended stays as it is."""
     if session_id == request.user_session.pk:
         logout(request)
     else:

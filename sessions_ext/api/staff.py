@@ -11,8 +11,8 @@ from django.urls import register_converter
 from django.urls.converters import StringConverter
 from ninja.pagination import paginate
 
-from ..managers import UserSessionQuerySet
 from ..models import RevokedReason
+from ..querysets import UserSessionQuerySet
 from ..reasons import with_note
 from .problems import Problem, described
 from .routers import new_router

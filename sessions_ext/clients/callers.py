@@ -59,7 +59,7 @@ def _ask(path: str, argument: Any) -> Any:
     try:
         return import_string(path)(argument)
     except Exception:
-        logger.warning("%s failed; going on without its answer", path, exc_info=True)
+        logger.warning("%s failed, continuing without its answer", path, exc_info=True)
         return None
 
 

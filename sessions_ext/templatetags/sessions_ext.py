@@ -55,13 +55,13 @@ def why_ended(session: UserSession) -> str:
     words: dict[str, str] = {
         RevokedReason.LOGOUT: _("You signed out"),
         RevokedReason.USER: _("You signed out from another device"),
-        RevokedReason.NOT_ME: _("You said it was not you"),
+        RevokedReason.NOT_ME: _("You said it wasn't you"),
         RevokedReason.ADMIN: _("Ended by an administrator"),
         RevokedReason.LIMIT: _("Too many devices"),
         RevokedReason.PASSWORD_CHANGE: _("Password changed"),
         RevokedReason.USER_DISABLED: _("Account disabled"),
-        RevokedReason.REFRESH_REUSE: _("Ended for your safety"),
-        RevokedReason.SUSPICIOUS: _("Ended for your safety"),
+        RevokedReason.REFRESH_REUSE: _("Ended for your security"),
+        RevokedReason.SUSPICIOUS: _("Ended for your security"),
     }
     reason, colon, note = session.revoked_reason.partition(": ")
     return f"{words[reason]}{colon}{note}" if reason in words else session.revoked_reason

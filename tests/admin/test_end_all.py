@@ -31,7 +31,7 @@ def test_everybodys_sessions_are_ended_in_batches_and_logged(admin, spared, monk
     assert revoked() - {before} == (others if spared else others | {own})
     assert {row.revoked_reason for row in revoked() - {before}} == {"admin: breach"}
     assert logged() == [
-        (None, "Started to end everybody's sessions: breach"),
+        (None, "Started ending everybody's sessions: breach"),
         (None, f"{5 if spared else 6} sessions were revoked: breach"),
     ]
     assert admin.get(LIST).status_code == (200 if spared else 302)
@@ -161,4 +161,4 @@ def test_ending_everybodys_sessions_is_logged_though_it_breaks_off(admin, monkey
     with pytest.raises(InterruptedError):
         admin.post(f"{LIST}end-all/", {"word": "end all", "spare_own": "on", "reason": "stolen keys"})
     assert UserSession.objects.revoked().count() == 2
-    assert LogEntry.objects.get().change_message == "Started to end everybody's sessions: stolen keys"
+    assert LogEntry.objects.get().change_message == "Started ending everybody's sessions: stolen keys"

@@ -2,7 +2,8 @@
 
 import re
 
-from tests.browsers import Visitor, running_chromium, running_demo
+import pytest
+
 from tests.servers import Browser, log_in
 
 LIST = "/admin/sessions_ext/usersession/"
@@ -34,7 +35,7 @@ def rows_of(page):
     return page.locator("#result_list tbody tr")
 
 
-def test_an_operator_ends_one_session_and_then_everybodys(visitor, demo):
+def test_an_operator_ends_one_session_and_then_everybodys(visitor):
     ada, admin = visitor(), visitor()
     ada.log_in("ada", "/login/?next=/private/")
     admin.log_in("admin", LIST)
@@ -71,7 +72,7 @@ def test_an_operator_ends_one_session_and_then_everybodys(visitor, demo):
     follow(page, "text=End everybody's sessions")
     page.fill("[name=word]", "never mind")
     follow(page, "input[type=submit]")
-    assert "That is not what was to be typed." in page.inner_text("#content")
+    assert "Type the words exactly as shown." in page.inner_text("#content")
     page.fill("[name=word]", "End all")
     page.fill("[name=reason]", "the breach")
     follow(page, "input[type=submit]")
@@ -86,7 +87,7 @@ def test_an_operator_ends_one_session_and_then_everybodys(visitor, demo):
 
 def test_f15_a_script_in_a_user_agent_is_text(visitor, demo):
     """F15: on the list, the row, the confirmation, the overview and the user's page."""
-    robot = Browser(demo)
+    robot = Browser(demo.address)
     robot._opener.addheaders = [("User-Agent", SCRIPT)]
     log_in(robot, "/login/", "grace")
     admin = visitor()
@@ -117,17 +118,16 @@ def test_the_pages_fit_a_phone(visitor):
     assert admin.page.locator(".session-table .session-state").last.is_visible()
 
 
-def test_the_lists_last_column_is_seen_beside_longer_words_and_addresses(tmp_path, monkeypatch):
-    monkeypatch.setenv("LANGUAGE_CODE", "de")
-    with running_demo(tmp_path, "tests.settings_demo") as server, running_chromium() as browser:
-        admin = Visitor(browser, server, viewport={"width": 1280, "height": 800})
-        admin.log_in("admin", LIST)
-        assert "Benutzersitzungen" in admin.page.title()
+@pytest.mark.demo("tests.settings_demo", "de")
+def test_the_lists_last_column_is_seen_beside_longer_words_and_addresses(visitor):
+    admin = visitor(viewport={"width": 1280, "height": 800})
+    admin.log_in("admin", LIST)
+    assert "Benutzersitzungen" in admin.page.title()
+    assert not hidden_at_the_side(admin.page)
+    for column, text in (("address", IPV6), ("of_user", "wystan.hugh.auden@example.org")):
+        cell = admin.page.locator(f"td.field-{column}").nth(2)
+        cell.evaluate("(cell, text) => cell.textContent = text", text)
         assert not hidden_at_the_side(admin.page)
-        for column, text in (("address", IPV6), ("of_user", "wystan.hugh.auden@example.org")):
-            cell = admin.page.locator(f"td.field-{column}").nth(2)
-            cell.evaluate("(cell, text) => cell.textContent = text", text)
-            assert not hidden_at_the_side(admin.page)
 
 
 def test_the_overviews_pictures_have_their_numbers_beside_them(visitor):

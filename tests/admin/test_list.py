@@ -16,7 +16,7 @@ from sessions_ext.testing import UserFactory, UserSessionFactory
 from tests.admin.pages import LIST, listed, page_of, users_have_pages
 from tests.benchmarks import admin as admin_bench
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 def test_the_list_shows_who_where_and_in_what_state(admin):

@@ -171,4 +171,4 @@ def test_a_cache_that_is_down_costs_only_speed(monkeypatch, caplog):
     assert overview().active == 1
     monkeypatch.setattr("django.core.cache.backends.locmem.LocMemCache.get", down)
     assert overview().active == 1
-    assert "the cache does not answer" in caplog.text
+    assert "the default cache failed" in caplog.text

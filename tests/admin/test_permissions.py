@@ -69,11 +69,20 @@ def test_the_overview_is_for_those_who_may_view():
     assert SCRIPT not in page
 
 
-def test_only_a_superuser_deletes_and_it_is_logged(admin):
-    client, (one, two) = staff("view", "delete", "revoke"), UserSessionFactory.create_batch(2)
-    delete = reverse("admin:sessions_ext_usersession_delete", args=[one.pk])
+def test_who_may_not_delete_deletes_nothing():
+    client, session = staff("view", "revoke"), UserSessionFactory()
+    delete = reverse("admin:sessions_ext_usersession_delete", args=[session.pk])
+    assert delete not in client.get(page_of(session)).content.decode()
     assert client.post(delete, {"post": "yes"}).status_code == 403
-    admin.post(delete, {"post": "yes"})
-    admin.post(LIST, {"action": "delete_selected", "_selected_action": [two.pk], "post": "yes"})
+    client.post(LIST, {"action": "delete_selected", "_selected_action": [session.pk], "post": "yes"})
+    assert UserSession.objects.filter(pk=session.pk).exists()
+
+
+def test_who_may_delete_deletes_and_it_is_logged():
+    client, (one, two) = staff("view", "delete"), UserSessionFactory.create_batch(2)
+    delete = reverse("admin:sessions_ext_usersession_delete", args=[one.pk])
+    assert delete in client.get(page_of(one)).content.decode()
+    client.post(delete, {"post": "yes"})
+    client.post(LIST, {"action": "delete_selected", "_selected_action": [two.pk], "post": "yes"})
     assert not UserSession.objects.filter(pk__in=[one.pk, two.pk]).exists()
     assert {pk for pk, _ in logged()} == {str(one.pk), str(two.pk)}

@@ -7,7 +7,7 @@ import pytest
 from sessions_ext.testing import UserSessionFactory
 from tests.admin.pages import LIST, listed, revoked
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 @pytest.mark.parametrize(

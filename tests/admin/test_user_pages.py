@@ -17,7 +17,7 @@ from sessions_ext.models import UserSession
 from sessions_ext.testing import UserSessionFactory
 from tests.admin.pages import LIST, page_of, staff, users_have_pages
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 @pytest.fixture
@@ -78,6 +78,43 @@ def test_who_may_not_view_sessions_sees_none_on_a_users_page(user, with_inline):
     page = client.get(f"{with_inline}{user.pk}/change/")
     assert page.status_code == 200
     assert page_of(session) not in page.content.decode()
+
+
+def may_delete_users(client):
+    person, model = get_user_model().objects.get(pk=client.session["_auth_user_id"]), get_user_model()
+    permissions = Permission.objects.filter(codename=f"delete_{model._meta.model_name}")
+    person.user_permissions.add(permissions.get(content_type__app_label=model._meta.app_label))
+    return client
+
+
+def delete_page_of(user):
+    return reverse(f"admin:{user._meta.app_label}_{user._meta.model_name}_delete", args=[user.pk])
+
+
+@users_have_pages
+def test_who_may_delete_users_and_sessions_deletes_a_user_who_has_sessions(user):
+    session, client = UserSessionFactory(user=user), may_delete_users(staff("delete"))
+    assert str(session) in client.get(delete_page_of(user)).content.decode()
+    client.post(delete_page_of(user), {"post": "yes"})
+    assert not get_user_model().objects.filter(pk=user.pk).exists()
+    assert not UserSession.objects.filter(pk=session.pk).exists()
+
+
+@users_have_pages
+def test_who_may_delete_users_alone_is_told_that_sessions_need_a_permission_too(user):
+    session, client = UserSessionFactory(user=user), may_delete_users(staff())
+    page = client.get(delete_page_of(user))
+    assert page.context["perms_lacking"] == {"user session"}
+    assert "<li>user session</li>" in page.content.decode()
+    assert client.post(delete_page_of(user), {"post": "yes"}).status_code == 403
+    session.refresh_from_db()
+    assert session.is_active
+
+
+@users_have_pages
+def test_who_may_delete_users_alone_deletes_one_without_sessions(user):
+    may_delete_users(staff()).post(delete_page_of(user), {"post": "yes"})
+    assert not get_user_model().objects.filter(pk=user.pk).exists()
 
 
 @users_have_pages

@@ -12,7 +12,7 @@ from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, log_in
 from tests.api.calls import JSON, SESSION, App, problem, sign_in
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"

@@ -17,7 +17,7 @@ from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
 from tests.api.calls import App, ids, permit, problem, staff_path, unknown_ids
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 STAFF = {"list": ("GET", False), "revoke all": ("DELETE", False), "revoke one": ("DELETE", True)}

@@ -48,7 +48,7 @@ def test_a_bound_that_stopped_it_with_work_left_exits_with_75(user, bound, said,
     with pytest.raises(SystemExit) as stopped:
         call_command("cleanup_sessions", **{bound: {"max_rows": 7, "max_seconds": 0}[bound]})
     assert stopped.value.code == 75
-    assert capsys.readouterr().out == f"Deleted {said} revoked sessions. There are more.\n"
+    assert capsys.readouterr().out == f"Deleted {said} revoked sessions. More are left.\n"
 
 
 def test_a_date_means_midnight_in_the_projects_time_zone(user, settings):
@@ -98,7 +98,7 @@ def test_without_time_zones_a_date_is_read_too(user, settings):
         (
             {"before": "2030-02-01"},
             "--before is in the future: sessions that are still active would be deleted."
-            " Use --yes if that is meant.",
+            " Use --yes if you mean it.",
         ),
         ({"retention": "-1"}, "--retention must be a duration of zero or more."),
         ({"retention": "a month"}, "--retention: 'a month' is not a duration such as 12h, 30d or 3600."),
@@ -107,7 +107,7 @@ def test_without_time_zones_a_date_is_read_too(user, settings):
             f"--retention: '{'9' * 30}d' is not a duration such as 12h, 30d or 3600.",
         ),
         ({"retention": "40000d"}, "--retention must be a duration of at most 100 years."),
-        ({"database": "nowhere"}, "--database: there is no 'nowhere'. There is: default, other."),
+        ({"database": "nowhere"}, "--database: there is no 'nowhere'. Choose from: default, other."),
     ],
 )
 @pytest.mark.parametrize("dry_run", [False, True])
@@ -209,5 +209,5 @@ def test_a_batch_that_a_signal_meets_is_finished(user, number, capsys):
     finally:
         pre_delete.disconnect(send, sender=UserSession)
     assert stopped.value.code == 75
-    assert capsys.readouterr().out == "Deleted 2 expired and 0 revoked sessions. There are more.\n"
+    assert capsys.readouterr().out == "Deleted 2 expired and 0 revoked sessions. More are left.\n"
     assert len(left()) == 8

@@ -67,7 +67,7 @@ def test_a_signal_ends_it_after_the_batch_and_it_says_what_was_done(process, num
         out, err = running.communicate(timeout=20)
     assert (running.returncode, out, err) == (
         75,
-        "Deleted 5 expired and 0 revoked sessions. There are more.\n",
+        "Deleted 5 expired and 0 revoked sessions. More are left.\n",
         "",
     )
     assert UserSession.objects.count() == 95

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from django.db import OperationalError, connection, connections
@@ -11,7 +11,7 @@ from django.utils import timezone
 from sessions_ext.cleanup import CleanupResult
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory
-from tests.cleanup.locks import held, locking, on_postgresql
+from tests.cleanup.locks import held, locking, on_postgresql, when_met
 from tests.cleanup.rows import DAY, RETENTION, TICK, left, make, revoked
 
 pytestmark = pytest.mark.django_db
@@ -48,14 +48,12 @@ def test_a_lock_that_lasts_keeps_no_other_row_and_is_told_of_once(caplog):
 
 @pytest.mark.django_db(transaction=True)
 @on_postgresql
-def test_what_was_locked_is_deleted_when_the_lock_is_free_before_the_end(monkeypatch):
+@pytest.mark.usefixtures("impatient")
+def test_what_was_locked_is_deleted_when_the_lock_is_free_before_the_end():
     user = UserFactory()
     rows = make(user, [timezone.now() - DAY - number * TICK for number in range(20)])
-    monkeypatch.setattr("sessions_ext.cleanup.LOCK_PAUSE", 0.2)
-    lock = held(locking(rows[3]))
-    lock.__enter__()
-    threading.Timer(0.5, lambda: lock.__exit__(None, None, None)).start()
-    assert UserSession.objects.cleanup(batch_size=6) == CleanupResult(20, 0, True)
+    with held(locking(rows[3])) as let_go, when_met(let_go):
+        assert UserSession.objects.cleanup(batch_size=6) == CleanupResult(20, 0, True)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -93,14 +91,15 @@ def test_a_lock_of_the_table_amid_a_bulk_revoke_loses_no_row_of_it(count):
     revoked(user, [now - 3 * RETENTION] * count)
     revoked(user, [now - 2 * RETENTION - number * TICK for number in range(3)])
     lock = held("LOCK TABLE sessions_ext_usersession IN SHARE MODE")
-    begun = []
+    with ExitStack() as stack:
 
-    def lock_for_a_while(done):
-        if not begun:
-            begun.append(lock.__enter__())
-            threading.Timer(1.5, lambda: lock.__exit__(None, None, None)).start()
+        def lock_for_a_while(done):
+            if not begun:
+                begun.append(let_go := stack.enter_context(lock))
+                stack.enter_context(when_met(let_go))
 
-    cleaned = UserSession.objects.cleanup(batch_size=5, progress=lock_for_a_while, max_seconds=30)
+        begun = []
+        cleaned = UserSession.objects.cleanup(batch_size=5, progress=lock_for_a_while, max_seconds=30)
     assert cleaned == CleanupResult(0, count + 3, True)
 
 
@@ -194,14 +193,12 @@ def test_rows_that_a_trigger_keeps_do_not_keep_a_run_for_ever():
 @pytest.mark.django_db(transaction=True)
 @on_postgresql
 @pytest.mark.usefixtures("impatient")
-def test_a_table_that_is_locked_for_a_moment_is_cleared_in_the_end(monkeypatch):
-    monkeypatch.setattr("sessions_ext.cleanup.LOCK_PAUSE", 0.2)
+def test_a_table_that_is_locked_for_a_moment_is_cleared_in_the_end():
     user, now = UserFactory(), timezone.now()
     make(user, [now - DAY - number * TICK for number in range(20)])
     lock = held("LOCK TABLE sessions_ext_usersession IN ACCESS EXCLUSIVE MODE")
-    lock.__enter__()
-    threading.Timer(0.5, lambda: lock.__exit__(None, None, None)).start()
-    assert UserSession.objects.cleanup(batch_size=6) == CleanupResult(20, 0, True)
+    with lock as let_go, when_met(let_go):
+        assert UserSession.objects.cleanup(batch_size=6) == CleanupResult(20, 0, True)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,10 +1,9 @@
 """Receivers of post_delete hear of exactly the rows that go, whatever happens meanwhile."""
 
 import threading
-import time
 
 import pytest
-from django.db import OperationalError, connection, connections, transaction
+from django.db import OperationalError, connection, connections
 from django.db.models import PROTECT, ProtectedError
 from django.db.models.signals import post_delete, pre_delete
 from django.utils import timezone
@@ -12,7 +11,7 @@ from django.utils import timezone
 from sessions_ext.cleanup import CleanupResult
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory
-from tests.cleanup.locks import held, on_postgresql
+from tests.cleanup.locks import held, on_postgresql, when_met
 from tests.cleanup.rows import DAY, NOW, RETENTION, TICK, deletes, expired, left, make, revoked
 from tests.notes.models import Note
 
@@ -112,23 +111,12 @@ def test_a_row_that_changes_while_receivers_run_is_not_deleted():
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif("connection.vendor != 'postgresql'")
-def test_a_row_that_lives_on_when_its_lock_is_free_is_spared(deleted_ids):
+def test_a_row_that_lives_on_when_its_lock_is_free_is_spared(deleted_ids, impatient):
     user = UserFactory()
     rows = make(user, [timezone.now() - DAY - number * TICK for number in range(20)])
-    locked = threading.Event()
-
-    def extend():
-        with transaction.atomic():
-            UserSession.objects.filter(pk=rows[3].pk).update(expires_at=timezone.now() + DAY)
-            locked.set()
-            time.sleep(0.5)
-        connections.close_all()
-
-    thread = threading.Thread(target=extend)
-    thread.start()
-    assert locked.wait(30)
-    assert UserSession.objects.cleanup(batch_size=50) == CleanupResult(19, 0, True)
-    thread.join(30)
+    later = "UPDATE sessions_ext_usersession SET expires_at = now() + interval '1 day'"
+    with held(f"{later} WHERE id = '{rows[3].pk}'") as let_go, when_met(let_go):
+        assert UserSession.objects.cleanup(batch_size=50) == CleanupResult(19, 0, True)
     assert [row.pk for row in left()] == [rows[3].pk]
     assert rows[3].pk not in deleted_ids
 
@@ -171,12 +159,10 @@ def test_a_receiver_that_meets_a_lock_waits_for_it_and_runs_once_a_row(deleted_i
         type(other)._base_manager.filter(pk=other.pk).update(first_name="seen")
 
     table = type(other)._meta.db_table
-    lock = held(f"SELECT 1 FROM {table} WHERE username = 'locked' FOR UPDATE")
-    lock.__enter__()
-    threading.Timer(0.6, lambda: lock.__exit__(None, None, None)).start()
     post_delete.connect(touch_other, sender=UserSession)
     try:
-        assert UserSession.objects.cleanup() == CleanupResult(10, 0, True)
+        with held(f"SELECT 1 FROM {table} WHERE username = 'locked' FOR UPDATE", until_waited_for=True):
+            assert UserSession.objects.cleanup() == CleanupResult(10, 0, True)
     finally:
         post_delete.disconnect(touch_other, sender=UserSession)
     assert sorted(deleted_ids) == sorted(row.pk for row in rows)
@@ -219,7 +205,9 @@ def test_a_receiver_of_all_models_is_told_of_once_for_a_run(user, caplog):
     for number in range(4):
         UserSessionFactory(user=user, expired=True, revoked=number % 2)
     UserSession.objects.cleanup(batch_size=1)
-    assert [message for message in caplog.messages if "hears of all models" in message] == caplog.messages
+    assert [
+        message for message in caplog.messages if "connected for all models" in message
+    ] == caplog.messages
     assert len(caplog.messages) == 1
 
 

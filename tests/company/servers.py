@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import uvicorn
@@ -61,8 +61,9 @@ class Socket:
     def __init__(self, server: str, path: str, cookie: str | None = None, **headers: str) -> None:
         if cookie is not None:
             headers["Cookie"] = f"sessionid={cookie}"
-        self.connection = connect(
-            f"ws://{server}/{path}", additional_headers=headers, proxy=None, open_timeout=SECONDS
+        self._opened = ExitStack()
+        self.connection = self._opened.enter_context(
+            connect(f"ws://{server}/{path}", additional_headers=headers, proxy=None, open_timeout=SECONDS)
         )
 
     def ask(self, do: str = "see", **more: Any) -> Any:
@@ -81,4 +82,4 @@ class Socket:
         raise AssertionError("a message came where none was asked for")
 
     def close(self) -> None:
-        self.connection.close()
+        self._opened.close()

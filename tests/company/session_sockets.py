@@ -44,43 +44,49 @@ class SyncRaw(SessionConsumerMixin, SyncConsumer):
 
 
 class AsyncText(SessionConsumerMixin, AsyncWebsocketConsumer):
-    """With a group and a connect() of its own."""
-
-    groups = ["everybody"]
+    """With a connect() of its own."""
 
     async def connect(self):
         await self.accept()
 
     async def receive(self, text_data=None, bytes_data=None):
-        if text_data == '{"do": "tell"}':
-            await self.channel_layer.group_send("everybody", {"type": "tell"})
-        else:
-            await self.send('"pong"')
-
-    async def tell(self, event):
-        await self.send('"told"')
+        await self.send('"pong"')
 
     async def disconnect(self, code):
         told.append(code)
 
 
 class SyncText(SessionConsumerMixin, WebsocketConsumer):
-    groups = ["everybody"]
-
     def connect(self):
         self.accept()
 
     def receive(self, text_data=None, bytes_data=None):
-        if text_data == '{"do": "tell"}':
-            async_to_sync(self.channel_layer.group_send)("everybody", {"type": "tell"})
-        else:
-            self.send('"pong"')
-
-    def tell(self, event):
-        self.send('"told"')
+        self.send('"pong"')
 
     def disconnect(self, code):
         told.append(code)
+
+
+class AsyncGroup(AsyncText):
+    """With a group of its own, which hears what one of it says."""
+
+    groups = ["everybody"]
+
+    async def receive(self, text_data=None, bytes_data=None):
+        await self.channel_layer.group_send("everybody", {"type": "tell"})
+
+    async def tell(self, event):
+        await self.send('"told"')
+
+
+class SyncGroup(SyncText):
+    groups = ["everybody"]
+
+    def receive(self, text_data=None, bytes_data=None):
+        async_to_sync(self.channel_layer.group_send)("everybody", {"type": "tell"})
+
+    def tell(self, event):
+        self.send('"told"')
 
 
 class AsyncJson(SessionConsumerMixin, AsyncJsonWebsocketConsumer):
@@ -110,6 +116,8 @@ KINDS = {
     "sync-text": SyncText,
     "async-json": AsyncJson,
     "sync-json": SyncJson,
+    "async-group": AsyncGroup,
+    "sync-group": SyncGroup,
     "closing-account": ClosingAccount,
     "account": Account,
 }

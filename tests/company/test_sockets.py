@@ -1,6 +1,7 @@
 """An open websocket is closed when its session ends: by the channel layer at once, or by a re-check."""
 
 import time
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -149,16 +150,17 @@ def test_a_consumer_is_told_of_the_close(open_as, user, kind, monkeypatch):
 
 
 @pytest.mark.usefixtures("at_once")
-@pytest.mark.parametrize("kind", ["async-text", "sync-text"])
-def test_a_consumer_keeps_its_own_groups(open_as, user, kind):
+@pytest.mark.parametrize("kind", ["async-group", "sync-group"])
+def test_a_consumer_keeps_its_own_groups(server, open_as, user, kind):
     _, (one,) = open_as(user, kind)
-    _, (two,) = open_as(UserFactory(), kind)
-    one.connection.send('{"do": "tell"}')
-    assert (one.hear(), two.hear()) == ("told", "told")
-    rows_of(user).revoke("stolen")
-    assert_closed([one], within=AT_ONCE)
-    two.connection.send('{"do": "tell"}')
-    assert two.hear() == "told"
+    with closing(Socket(server, f"{kind}/")) as two:
+        assert two.ask() == one.hear() == "told"
+        one.connection.send("hear")
+        assert (one.hear(), two.hear()) == ("told", "told")
+        rows_of(user).revoke("stolen")
+        assert_closed([one], within=AT_ONCE)
+        two.connection.send("hear")
+        assert two.hear() == "told"
 
 
 @pytest.mark.usefixtures("at_once")
@@ -174,15 +176,13 @@ def test_a_revoke_that_is_rolled_back_closes_nothing(open_as, user):
     assert socket.ask("ping") == "pong"
 
 
-@pytest.mark.usefixtures("at_once")
-def test_a_session_that_began_over_the_scope_closes_its_socket(server, open_as, user):
-    socket = Socket(server, "closing-account/")
-    try:
+@pytest.mark.parametrize(("way", "within"), [("at_once", AT_ONCE), ("by_recheck", 1 + AT_ONCE)])
+def test_a_session_that_began_over_the_scope_closes_its_socket(request, server, user, way, within):
+    request.getfixturevalue(way)
+    with closing(Socket(server, "closing-account/")) as socket:
         assert socket.ask("login", username=user.get_username())["user"] == user.get_username()
         rows_of(user).revoke("stolen")
-        assert socket.code_of_close(AT_ONCE) == CLOSED
-    finally:
-        socket.close()
+        assert socket.code_of_close(within) == CLOSED
 
 
 # By the re-check
@@ -218,14 +218,11 @@ def test_a_recheck_sees_what_no_message_tells(open_as, settings):
 
 @pytest.mark.usefixtures("by_recheck")
 def test_a_guest_is_not_closed(server, open_as, user):
-    guest = Socket(server, "async-json/")
-    try:
+    with closing(Socket(server, "async-json/")) as guest:
         _, sockets = open_as(user, "async-json")
         rows_of(user).revoke("stolen")
         assert_closed(sockets, within=1 + AT_ONCE)  # a re-check has passed
         assert guest.ask("ping") == "pong"
-    finally:
-        guest.close()
 
 
 # Where the layer fails

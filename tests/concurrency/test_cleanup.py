@@ -1,19 +1,17 @@
 """Cleanups against each other, against revokes and behind a lock."""
 
-import threading
-import time
-from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError, connection, connections, transaction
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from sessions_ext.cleanup import CleanupResult
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory
+from tests.cleanup.locks import held, when_met
 from tests.concurrency.sessions import make_sessions
-from tests.threads import SECONDS, at_once, in_step, scaled
+from tests.threads import at_once, in_step, scaled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -76,34 +74,19 @@ def test_cleanups_never_deadlock_with_a_revoke():
     assert UserSession.objects.expired().count() == 0
 
 
-@contextmanager
-def row_locked(session, seconds):
-    """Another connection changes the row and commits after some seconds."""
-    locked = threading.Event()
-
-    def hold():
-        with transaction.atomic():
-            UserSession.objects.filter(pk=session.pk).update(location="here")
-            locked.set()
-            time.sleep(seconds)
-
-    holder = threading.Thread(target=in_own_connection, args=[hold])
-    holder.start()
-    assert locked.wait(SECONDS)
-    yield
-    holder.join(SECONDS)
+def changing(session):
+    return f"UPDATE sessions_ext_usersession SET location = 'here' WHERE id = '{as_stored(session.pk)}'"
 
 
-def in_own_connection(call):
-    try:
-        call()
-    finally:
-        connections.close_all()
+def as_stored(pk):
+    return UserSession._meta.pk.get_db_prep_value(pk, connection)
 
 
-def test_a_cleanup_waits_for_a_locked_row_and_does_not_skip_it(user):
+def test_a_cleanup_waits_for_a_locked_row_and_does_not_skip_it(user, monkeypatch):
+    monkeypatch.setattr("sessions_ext.cleanup.LOCK_PAUSE", 0.01)
+    monkeypatch.setattr("sessions_ext.cleanup.RETRIES", 1000)
     sessions = make_sessions(user, 20, expires_at=timezone.now() - timedelta(days=1))
-    with row_locked(sessions[7], seconds=0.7):
+    with held(changing(sessions[7])) as let_go, when_met(let_go):
         assert UserSession.objects.cleanup(batch_size=5) == CleanupResult(20, 0, True)
     assert not UserSession.objects.exists()
 
@@ -114,7 +97,7 @@ def test_a_cleanup_that_may_not_wait_says_so(user):
         "postgresql": ("SET statement_timeout = 50", "RESET statement_timeout"),
         "sqlite": ("PRAGMA busy_timeout = 50", "PRAGMA busy_timeout = 30000"),
     }[connection.vendor]
-    with row_locked(sessions[7], seconds=0.5), connection.cursor() as cursor:
+    with held(changing(sessions[7])), connection.cursor() as cursor:
         cursor.execute(impatient)
         with pytest.raises(OperationalError):
             UserSession.objects.cleanup()

@@ -13,7 +13,7 @@ from sessions_ext import activity, managers
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 def sql_of(call):

@@ -6,10 +6,11 @@ from django.utils import timezone
 
 from sessions_ext.cleanup import CleanupResult
 from sessions_ext.models import UserSession
+from sessions_ext.signals import session_revoked
 from sessions_ext.testing import UserFactory
 from tests.managers.rows import sessions
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 class EverythingInOther:
@@ -39,6 +40,20 @@ def test_a_router_says_where_sessions_are_written_and_verified(settings):
     assert UserSession.objects.cleanup().revoked == 0
     user.delete()
     assert not UserSession.objects.using("other").exists()
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_a_revoke_is_told_of_once_the_database_that_is_written_to_commits(
+    settings, receiver_of, django_capture_on_commit_callbacks
+):
+    settings.DATABASE_ROUTERS = ["tests.managers.test_databases.EverythingInOther"]
+    user = UserFactory()
+    session = UserSession.objects.start(user)
+    told = receiver_of(session_revoked)
+    with django_capture_on_commit_callbacks(using="other", execute=True):
+        assert sessions(user).revoke("stolen") == 1
+        assert told == []
+    assert [each["session_ids"] for each in told] == [[session.pk]]
 
 
 @pytest.mark.django_db(databases=["default", "other"])

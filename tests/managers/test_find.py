@@ -11,7 +11,7 @@ from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory
 from tests.managers.rows import sessions
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 # Find, list, count
@@ -53,6 +53,13 @@ def test_the_end_is_exact_to_the_microsecond(user, later, settings, seconds, ali
     sessions(user).update(expires_at=timezone.now() + timedelta(days=1))
     session.refresh_from_db()
     assert sessions(user).active().exists() == session.is_active == alive
+
+
+def test_who_signed_in_since_a_moment_did_not_before(user):
+    since = timezone.now()
+    at, before = since, since - timedelta(microseconds=1)
+    rows = {moment: UserSessionFactory(user=user, created_at=moment) for moment in (before, at)}
+    assert list(sessions(user).signed_in_since(since)) == [rows[at]]
 
 
 def test_order_is_by_login_and_then_by_id(user):

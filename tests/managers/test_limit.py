@@ -10,7 +10,7 @@ from sessions_ext.signals import session_limit_reached
 from sessions_ext.testing import UserSessionFactory
 from tests.managers.rows import sessions, started
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 def test_the_oldest_go_first(user, settings):

@@ -14,7 +14,7 @@ from sessions_ext.signals import session_revoked
 from sessions_ext.testing import UserSessionFactory
 from tests.managers.rows import sessions
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 def test_revoke_reports_what_it_ended(user, later, receiver_of, django_capture_on_commit_callbacks):

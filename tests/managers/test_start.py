@@ -11,7 +11,7 @@ from django.utils import timezone
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 def test_start_takes_what_the_request_says(user, rf):
@@ -30,6 +30,12 @@ def test_what_is_given_outright_wins_over_the_request(user, rf):
     request = rf.get("/", REMOTE_ADDR="192.0.2.7", headers={"User-Agent": "curl/8.5.0"})
     session = UserSession.objects.start(user, request=request, ip_address="203.0.113.1", user_agent="wget/1")
     assert (session.ip_address, session.user_agent) == ("203.0.113.1", "wget/1")
+
+
+def test_the_user_of_a_started_session_is_the_one_that_was_given(user, django_assert_num_queries):
+    session = UserSession.objects.start(user)
+    with django_assert_num_queries(0):
+        assert session.user is user
 
 
 def test_start_without_a_request_knows_nobody(user):
@@ -73,7 +79,7 @@ def test_start_is_three_statements_within_the_limit(user, settings, django_asser
 
 
 def test_a_session_of_an_unsaved_user_is_refused(db):
-    with pytest.raises(ValueError, match="Only a saved user"):
+    with pytest.raises(ValueError, match="Save the user"):
         UserSession.objects.start(UserFactory._meta.model(pk=UserFactory().pk))
-    with pytest.raises(ValueError, match="Only a saved user"):
+    with pytest.raises(ValueError, match="Save the user"):
         UserSession.objects.start(AnonymousUser())

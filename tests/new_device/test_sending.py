@@ -12,7 +12,7 @@ from django.core import mail
 from django.test import Client
 from django.utils.module_loading import import_string
 
-from sessions_ext import new_device
+from sessions_ext import mail as session_mail
 from tests.new_device.signing_in import HOME, IPHONE, sign_in, wait
 from tests.servers import free_port
 
@@ -85,7 +85,7 @@ NO_USE = {
 @pytest.mark.parametrize("tasks", NO_USE.values(), ids=NO_USE)
 def test_tasks_of_which_none_is_for_it_leave_it_to_the_thread(user, settings, tasks, caplog, monkeypatch):
     monkeypatch.delitem(sys.modules, "sessions_ext.tasks", raising=False)
-    new_device._warn_once.cache_clear()
+    session_mail._warn_once.cache_clear()
     settings.TASKS = tasks
     sign_in(user)
     for agent in (IPHONE, "curl/8.14.1"):
@@ -101,7 +101,7 @@ def test_tasks_of_which_none_is_for_it_leave_it_to_the_thread(user, settings, ta
 def test_a_project_whose_tasks_are_of_other_names_starts(tasks):
     start = (
         f"from example_project import settings; settings.TASKS = {tasks}; import django; django.setup();"
-        "from sessions_ext import new_device"
+        "from sessions_ext import mail, new_device"
     )
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "example_project.settings"}
     command = [sys.executable, "-c", start]

@@ -7,8 +7,9 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone, translation
 
+from sessions_ext.mail import send_mail_about
 from sessions_ext.models import UserSession
-from sessions_ext.new_device import is_new_device, send_mail_about
+from sessions_ext.new_device import is_new_device
 from sessions_ext.testing import UserSessionFactory
 from tests.new_device.signing_in import (
     AWAY,

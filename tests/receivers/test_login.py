@@ -14,7 +14,7 @@ from sessions_ext.store import ID_KEY
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
 from tests.receivers.rows import credentials, reasons_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 # Login

@@ -17,7 +17,7 @@ from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
 from tests.receivers.rows import reasons_of
 from tests.users.models import Account, Person, ProxyUser
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 def test_changing_ones_password_ends_the_other_sessions(client, user, engine):

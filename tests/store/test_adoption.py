@@ -8,7 +8,7 @@ from sessions_ext.store import ID_KEY
 from sessions_ext.testing import UserSessionFactory, log_in
 from tests.store.data import rewrite
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 def forget_row(client: Client) -> None:
@@ -48,6 +48,21 @@ def test_an_adopted_login_that_was_revoked_is_not_adopted_again(client, user, en
     client.cookies["sessionid"] = before
     assert client.get("/who/").content == b"nobody"
     assert UserSession.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_data_of_a_replayed_cookie_cannot_be_read_once_its_adopted_login_has_ended(
+    client, user, settings
+):
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    log_in(client, user)
+    forget_row(client)
+    rewrite(client, basket="a book")
+    before = client.cookies["sessionid"].value
+    assert "a book" in client.get("/data/").content.decode()
+    UserSession.objects.for_user(user).revoke("admin")
+    client.cookies["sessionid"] = before
+    assert client.get("/data/").content == b"{}"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -9,7 +9,7 @@ from sessions_ext.models import UserSession
 from tests.pairs import MODEL_BACKEND, are_refused
 from tests.tokens.logins import row_of, sign_in
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 ALL_USERS = "django.contrib.auth.backends.AllowAllUsersModelBackend"

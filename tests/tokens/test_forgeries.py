@@ -18,7 +18,7 @@ from sessions_ext.testing import UserFactory
 from tests.pairs import claims_of
 from tests.tokens.logins import CLAIMS, key_of, row_of, sign_in
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 BASE64URL = string.ascii_letters + string.digits + "-_"

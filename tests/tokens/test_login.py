@@ -18,7 +18,7 @@ from sessions_ext.testing import log_in
 from tests.pairs import are_refused, claims_of
 from tests.tokens.logins import CLAIMS, a_request, row_of, sign_in
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 # Logging in.

@@ -15,7 +15,7 @@ from sessions_ext.testing import UserFactory
 from tests.pairs import MODEL_BACKEND, are_refused, claims_of
 from tests.tokens.logins import a_request, row_of, sign_in
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 
 # Refreshing.

@@ -37,6 +37,13 @@ def test_an_access_token_that_was_verified_costs_no_query(user, recalled):
     assert session.user == user
 
 
+def test_the_manager_asks_the_database_though_a_verdict_is_kept(user, recalled, django_assert_num_queries):
+    session = sign_in(user).session
+    recalled(lambda: verify(session))
+    with django_assert_num_queries(1):
+        assert UserSession.objects.verify(user.pk, session.pk) == session
+
+
 def test_without_a_cache_each_request_asks(client, user, settings, django_assert_num_queries):
     settings.SESSIONS_EXT = {}
     log_in(client, user)

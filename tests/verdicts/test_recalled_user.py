@@ -14,7 +14,7 @@ from tests.users.models import Person
 from tests.verdicts.asking import sign_in, verify
 
 # In a transaction nothing is filled.
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.user_model]
 
 
 has_parents = pytest.mark.skipif(os.environ.get("USER_MODEL") != "child", reason="of users with parents")

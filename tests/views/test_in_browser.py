@@ -5,8 +5,6 @@ import re
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.browsers import running_demo
-
 pytestmark = pytest.mark.once
 
 IPHONE = (
@@ -19,20 +17,6 @@ LOOKS = [
     {"color_scheme": "light", "viewport": {"width": 390, "height": 844}},
     {"color_scheme": "dark", "viewport": {"width": 390, "height": 844}},
 ]
-
-
-@pytest.fixture
-def demo(tmp_path, request):
-    """With the password asked for at once, where a test says so."""
-    marker = request.node.get_closest_marker("parametrize")
-    settings = "tests.settings_demo" if marker and "look" in marker.args[0] else "example_project.settings"
-    with running_demo(tmp_path, settings) as server:
-        yield server
-
-
-def mails(folder):
-    """What the demo wrote to its log, without the line ends of quoted-printable."""
-    return (folder / "demo.log").read_text().replace("=\n", "").replace("=3D", "=")
 
 
 def card(page, device):
@@ -56,7 +40,7 @@ def test_one_browser_signs_the_other_out(visitor, scripts):
     assert there.page.url.endswith("/private/")
 
     other.get_by_role("button", name="Sign out").click()
-    assert "That device is signed out." in here.page.get_by_role("status").inner_text()
+    assert "That device has been signed out." in here.page.get_by_role("status").inner_text()
     assert card(here.page, "Safari on iPhone").count() == 0
     ended = here.page.locator(".sx-ended li").first.inner_text()
     assert "Safari on iPhone" in ended
@@ -86,16 +70,16 @@ def test_the_keyboard_alone_signs_out_everywhere_else(visitor):
     assert "/login/" in there.page.url
 
 
-def test_the_link_of_the_mail_signs_the_intruder_out(visitor, tmp_path):
+def test_the_link_of_the_mail_signs_the_intruder_out(visitor, demo):
     """The demo writes its e-mails to its log."""
     intruder, reader = visitor(user_agent=IPHONE.replace("iPhone", "iPad")), visitor()
     intruder.log_in("admin")
-    (link,) = set(re.findall(r"http://\S+/not-me/\S+/", mails(tmp_path)))
+    (link,) = set(re.findall(r"http://\S+/not-me/\S+/", demo.mails))
     reader.page.goto(link)
     intruder.page.goto("/private/")
     assert intruder.page.url.endswith("/private/")
     reader.page.get_by_role("button").click()
-    assert "It is signed out" in reader.page.inner_text("h1")
+    assert "That device has been signed out" in reader.page.inner_text("h1")
     intruder.page.goto("/private/")
     assert "/login/" in intruder.page.url
 
@@ -103,7 +87,7 @@ def test_the_link_of_the_mail_signs_the_intruder_out(visitor, tmp_path):
     reader.page.fill("[name=email]", "admin@example.com")
     reader.page.press("[name=email]", "Enter")
     reader.page.wait_for_url("**/sent/")
-    reader.page.goto(re.search(r"http://\S+/password-reset/\S+/", mails(tmp_path))[0])
+    reader.page.goto(re.search(r"http://\S+/password-reset/\S+/", demo.mails)[0])
     reader.page.fill("[name=new_password1]", "another-demo-password")
     reader.page.fill("[name=new_password2]", "another-demo-password")
     reader.page.press("[name=new_password2]", "Enter")
@@ -123,8 +107,9 @@ def check(page):
     assert width <= page.viewport_size["width"], page.url
 
 
+@pytest.mark.demo("tests.settings_demo")
 @pytest.mark.parametrize("look", LOOKS, ids=["light", "dark", "390 px", "390 px dark"])
-def test_axe_finds_nothing_serious_and_nothing_scrolls_sideways(visitor, look, tmp_path):
+def test_axe_finds_nothing_serious_and_nothing_scrolls_sideways(visitor, look, demo):
     here = visitor(user_agent=IPHONE, bypass_csp=True, **look)
     here.log_in("ada")
     page = here.page
@@ -136,7 +121,7 @@ def test_axe_finds_nothing_serious_and_nothing_scrolls_sideways(visitor, look, t
     page.press("[name=password]", "Enter")
     page.wait_for_selector(".errorlist")
     check(page)
-    (link,) = set(re.findall(r"http://\S+/not-me/\S+/", mails(tmp_path)))
+    (link,) = set(re.findall(r"http://\S+/not-me/\S+/", demo.mails))
     page.goto(link)
     check(page)
     page.get_by_role("button", name="sign it out").click()

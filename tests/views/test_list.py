@@ -64,8 +64,8 @@ def test_where_a_session_was_used_last_is_not_where_it_signed_in(client, here, t
     UserSession.objects.filter(pk=there.pk).update(last_ip_address="198.51.100.66")
     page = text(client.get(LIST))
     assert "Safari on iPhone New York, US · 192.0.2.1 Last active just now" in page
-    assert "last from 198.51.100.66" in page
-    assert page.count("last from") == 1
+    assert "last seen from 198.51.100.66" in page
+    assert page.count("last seen from") == 1
 
 
 def test_what_idled_out_ended_then_and_not_when_it_would_have_expired(client, here, user, settings):

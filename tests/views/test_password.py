@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 @pytest.mark.parametrize("path", [sign_out, lambda session: OTHERS])
 def test_after_a_while_the_password_is_asked_for_again(client, stale, there, path):
     page = client.post(path(there), {"next": "/embedded/"})
-    assert "Confirm that it is you" in text(page)
+    assert "Confirm that it\N{RIGHT SINGLE QUOTATION MARK}s you" in text(page)
     assert reason_of(there) == ""
     page = client.post(path(there), {"password": "wrong", "next": "/embedded/"})
     assert "That is not your password." in text(page)
@@ -102,7 +102,7 @@ def test_a_session_from_before_the_installation_is_not_authenticated_just_now(cl
     del data[ID_KEY]
     data.save()
     UserSession.objects.filter(pk=here.pk).delete()
-    assert "Confirm that it is you" in text(client.post(sign_out(there)))
+    assert "Confirm that it\N{RIGHT SINGLE QUOTATION MARK}s you" in text(client.post(sign_out(there)))
     assert reason_of(there) == ""
     client.post(sign_out(there), {"password": "password"})
     assert reason_of(there) == "user"
@@ -158,7 +158,7 @@ def test_a_login_without_a_row_is_asked_and_ends_them_all(user, there, settings)
     client = Client()
     client.force_login(user)
     assert "Safari on iPhone" in text(client.get(LIST))
-    assert "Confirm that it is you" in text(client.post(OTHERS))
+    assert "Confirm that it\N{RIGHT SINGLE QUOTATION MARK}s you" in text(client.post(OTHERS))
     client.post(OTHERS, {"password": "password"})
     assert reason_of(there) == "user"
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 def test_signing_out_one_leaves_the_others(client, here, there, user):
     bystander = UserSessionFactory(user=user)
     response = client.post(sign_out(there), follow=True)
-    assert "That device is signed out." in text(response)
+    assert "That device has been signed out." in text(response)
     assert reason_of(there) == "user"
     assert here.is_active
     assert reason_of(bystander) == reason_of(here) == ""
@@ -37,14 +37,14 @@ def test_signing_out_everywhere_else(client, here, there, user):
     older = UserSessionFactory(user=user)
     stranger = UserSessionFactory()
     page = text(client.post(OTHERS, follow=True))
-    assert "2 other sessions are signed out." in page
+    assert "2 other sessions have been signed out." in page
     assert [reason_of(each) for each in (here, there, older, stranger)] == ["", "user", "user", ""]
 
 
 def test_one_that_has_ended_stays_as_it_is_and_needs_no_password(client, stale, there):
     UserSession.objects.filter(pk=there.pk).revoke("admin")
     response = client.post(sign_out(there), follow=True)
-    assert "had ended already" in text(response)
+    assert "had already ended" in text(response)
     assert reason_of(there) == "admin"
 
 
@@ -102,7 +102,7 @@ def test_a_device_is_trusted_and_not_any_more(client, here, there):
     there.refresh_from_db()
     here.refresh_from_db()
     assert (there.is_trusted, here.is_trusted) == (True, False)
-    assert "not trusted any more" in text(client.post(trust(there), {"trust": "no"}, follow=True))
+    assert "no longer trust this device" in text(client.post(trust(there), {"trust": "no"}, follow=True))
     there.refresh_from_db()
     assert not there.is_trusted
 

@@ -12,7 +12,7 @@ from sessions_ext.models import UserSession
 
 
 class Command(runserver.Command):
-    help = "Makes the demo's database, users and sessions where they are missing, and serves the demo."
+    help = "Creates the demo's database, users and sessions if they are missing, and serves the demo."
     addr: str
     port: str
     use_ipv6: bool
@@ -41,8 +41,8 @@ class Command(runserver.Command):
             socket.create_server((self.addr, int(self.port)), family=family).close()
         except (OSError, OverflowError):
             raise CommandError(
-                f"Cannot serve at {self.addr}, port {self.port}: it is taken or not allowed."
-                " Name another: python manage.py demo 8001"
+                f"Cannot serve at {self.addr}, port {self.port}: the port is taken or not allowed."
+                " Choose another: python manage.py demo 8001"
             ) from None
 
 
@@ -61,7 +61,7 @@ def add(person: Person) -> None:
         UserSession.objects.bulk_create(past_logins(person, user, timezone.now()))
     elif user.email != person.email:
         raise CommandError(
-            f"The database has a user {user.username!r} of its own; the demo needs another one."
+            f"The database already has a user {user.username!r} who is not the demo's. Use another database."
         )
     elif not user.check_password(person.password):
         user.set_password(person.password)

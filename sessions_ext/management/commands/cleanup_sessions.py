@@ -26,7 +26,7 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"
 class Command(BaseCommand):
     help = (
         "Deletes the sessions that have expired, and those revoked longer ago than REVOKED_RETENTION. "
-        "Exits with 0 when it finished, with 75 when something stopped it with work left."
+        "Exits with 0 when it has finished, and with 75 when it was stopped with work left."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -42,17 +42,23 @@ class Command(BaseCommand):
         )
         add("--batch-size", "Rows per transaction. Default: 5000.", default=5000)
         add("--sleep", "Seconds to wait between batches. Default: 0.", default=0)
-        add("--max-rows", "Stop after so many rows.")
-        add("--max-seconds", "Stop after so many seconds.")
+        add("--max-rows", "Stop after this many rows.")
+        add("--max-seconds", "Stop after this many seconds.")
         add("--database", "The database to clean. Default: the one that sessions are written to.")
-        add("--dry-run", "Count by reason and age what would go, and delete nothing.", action="store_true")
-        add("--json", "Write one JSON object in place of the line.", action="store_true")
+        add(
+            "--dry-run",
+            "Count what would be deleted, by reason and age. Delete nothing.",
+            action="store_true",
+        )
+        add("--json", "Write one JSON object instead of the summary.", action="store_true")
         add("--yes", "Allow a --before in the future, which ends active sessions.", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
         database = options["database"]
         if database is not None and database not in connections:
-            raise CommandError(f"--database: there is no {database!r}. There is: {', '.join(connections)}.")
+            raise CommandError(
+                f"--database: there is no {database!r}. Choose from: {', '.join(connections)}."
+            )
         sessions: UserSessionManager = UserSession.objects.db_manager(database)
         which = {
             "before": _read(options, "before", _date, "an ISO 8601 date or time"),
@@ -74,7 +80,7 @@ class Command(BaseCommand):
             with self._progress(sessions, which, bounds, options) as progress, _stop_signals() as should_stop:
                 result = sessions.cleanup(**which, **bounds, progress=progress, should_stop=should_stop)
         except ArgumentError as error:
-            hint = " Use --yes if that is meant." if "future" in str(error) else ""
+            hint = " Use --yes if you mean it." if "future" in str(error) else ""
             raise CommandError(f"--{str(error).replace('_', '-')}{hint}") from None
         self._tell(result, options)
         if not result.is_complete:
@@ -84,7 +90,7 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps({"dry_run": False, **asdict(result)}))
         elif options["verbosity"]:
-            rest = "" if result.is_complete else " There are more."
+            rest = "" if result.is_complete else " More are left."
             line = f"Deleted {result.expired} expired and {result.revoked} revoked sessions."
             self.stdout.write(line + rest)
 

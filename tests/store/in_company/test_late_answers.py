@@ -1,14 +1,16 @@
 """A slow request, and what happens meanwhile in the same browser or elsewhere."""
 
+from functools import partial
+
 import pytest
 
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory
 from tests.store.in_company import site
-from tests.store.in_company.conftest import Browser
+from tests.store.in_company.conftest import Browser, few_engines
 from tests.store.in_company.test_reads import NOBODY, is_of, rows_of
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.store.in_company.site")]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.urls("tests.store.in_company.site")]
 
 COOKIE = "sessionid"
 
@@ -25,34 +27,30 @@ def while_slow(browser, monkeypatch):
     return visit
 
 
-def logs_out_and_in(browser, user):
-    """The same browser, in another tab."""
+def acts_in_another_tab(browser, *acts):
+    """The same browser: `acts` are paths to visit, users to log in, and calls."""
     tab = browser.same_in_sync()
 
     def act():
-        assert tab.get("logout/").status_code == 200
-        assert tab.post("login/", {"username": user.get_username()}).status_code == 200
-
-    return act
-
-
-def logs_in_again(browser, user):
-    """As a silent single sign-on does, without a logout before it."""
-    tab = browser.same_in_sync()
-
-    def act():
-        assert tab.post("login/", {"username": user.get_username()}).status_code == 200
+        for each in acts:
+            if callable(each):
+                each()
+            elif isinstance(each, str):
+                assert tab.get(each).status_code == 200
+            else:
+                assert tab.post("login/", {"username": each.get_username()}).status_code == 200
 
     return act
 
 
 firsts = pytest.mark.parametrize("first", ["user", "data"])
-then = pytest.mark.parametrize("then", ["nothing", "write", "save", "cycle", "logout"])
+then = pytest.mark.parametrize("then", ["nothing", "write", "save", "cycle"])
 
 
 # The login of a request under way has ended
 
 
+@few_engines
 @firsts
 @then
 def test_a_late_answer_leaves_the_cookie_of_the_new_login_alone(
@@ -60,48 +58,79 @@ def test_a_late_answer_leaves_the_cookie_of_the_new_login_alone(
 ):
     """F26: the browser logged out and in again while the page was slow."""
     browser.log_in(user)
-    response = while_slow(first, then, logs_out_and_in(browser, user))
+    response = while_slow(first, then, acts_in_another_tab(browser, "logout/", user))
     assert response.status_code == 200
     assert COOKIE not in response.cookies
     assert is_of(browser.seen(), user, rows_of(user).active().get())
 
 
+@few_engines
 @then
 def test_a_late_answer_leaves_the_cookie_of_another_account_alone(browser, user, engine, while_slow, then):
     """F26: the browser is somebody else's by now."""
     browser.log_in(user)
     other = UserFactory()
-    response = while_slow("user", then, logs_out_and_in(browser, other))
+    response = while_slow("user", then, acts_in_another_tab(browser, "logout/", other))
     assert response.status_code == 200
     assert COOKIE not in response.cookies
     assert is_of(browser.seen(), other, rows_of(other).active().get())
     assert not rows_of(user).active().exists()
 
 
+@few_engines
 @firsts
 @then
-def test_an_answer_after_a_revoke_elsewhere_sets_no_cookie(browser, user, engine, while_slow, first, then):
+def test_a_late_answer_after_a_revoke_leaves_the_cookie_of_the_new_login_alone(
+    browser, user, engine, while_slow, first, then
+):
+    """F26: somebody ended the session, and the person has logged in again while the page was slow."""
     browser.log_in(user)
-    response = while_slow(first, then, lambda: rows_of(user).revoke("stolen"))
+    end = partial(rows_of(user).revoke, "stolen")
+    response = while_slow(first, then, acts_in_another_tab(browser, end, user))
     assert response.status_code == 200
     assert COOKIE not in response.cookies
+    assert is_of(browser.seen(), user, rows_of(user).active().get())
+
+
+@few_engines
+@firsts
+@pytest.mark.parametrize("then", ["nothing", "write", "save", "cycle", "logout"])
+def test_an_answer_after_a_revoke_is_as_good_as_any_and_lets_nobody_in(
+    browser, user, engine, while_slow, first, then
+):
+    browser.log_in(user)
+    response = while_slow(first, then, partial(rows_of(user).revoke, "stolen"))
+    assert response.status_code == 200
     assert browser.seen() == NOBODY
 
 
+@few_engines
+def test_a_logout_after_a_new_login_ends_no_other_session(browser, user, engine, while_slow):
+    """Whoever logs out wants the cookie gone, of whichever login it is by now."""
+    session = browser.log_in(user)
+    response = while_slow("user", "logout", acts_in_another_tab(browser, "logout/", user))
+    assert response.status_code == 200
+    session.refresh_from_db()
+    assert session.revoked_reason == "logout"
+    assert rows_of(user).active().count() == 1
+
+
+@few_engines
 def test_a_late_save_does_not_keep_the_data_of_an_ended_login(browser, user, engine, while_slow):
     browser.log_in(user)
     key = browser.cookie
-    while_slow("user", "write", lambda: browser.same_in_sync().get("logout/"))
+    while_slow("user", "write", acts_in_another_tab(browser, "logout/"))
     for cookie in {key, browser.cookie}:
         thief = Browser(browser.is_async)
         thief.client.cookies[COOKIE] = cookie
         assert thief.seen() == NOBODY
 
 
+@few_engines
 @firsts
 def test_a_login_after_a_revoke_in_the_same_request_takes_hold(browser, user, engine, while_slow, first):
     browser.log_in(user)
-    response = while_slow(first, "login", lambda: rows_of(user).revoke("stolen"), user)
+    response = while_slow(first, "login", partial(rows_of(user).revoke, "stolen"), user)
     assert response.status_code == 200
     assert is_of(browser.seen(), user, rows_of(user).active().get())
 
@@ -110,6 +139,7 @@ def test_a_login_after_a_revoke_in_the_same_request_takes_hold(browser, user, en
 
 
 # One that reads nothing before, and then writes, is a guest's with a session of its own, as in Django.
+@few_engines
 @pytest.mark.parametrize(
     ("first", "then"),
     [("nothing", "nothing"), *((f, t) for f in ("user", "data") for t in ("nothing", "write", "save"))],
@@ -118,7 +148,7 @@ def test_a_request_with_the_cookie_before_a_new_login_signs_nobody_out(
     browser, user, engine, while_slow, first, then
 ):
     session = browser.log_in(user)
-    response = while_slow(first, then, logs_in_again(browser, user))
+    response = while_slow(first, then, acts_in_another_tab(browser, user))
     assert response.status_code == 200
     assert is_of(browser.seen(), user, session)
     assert UserSession.objects.count() == 1
@@ -137,6 +167,7 @@ def test_a_cookie_from_before_a_password_change_is_nobodys_and_ends_nobody(brows
     assert is_of(browser.seen(), user, session)
 
 
+@few_engines
 @pytest.mark.parametrize("first", ["user", "data"])
 @pytest.mark.parametrize("then", ["nothing", "write"])
 def test_a_password_change_survives_a_slow_request(browser, user, engine, while_slow, first, then):

@@ -7,6 +7,7 @@ from django.utils.functional import SimpleLazyObject
 
 from sessions_ext.models import UserSession
 from sessions_ext.testing import log_in
+from tests.store.in_company.conftest import few_engines
 from tests.store.in_company.test_reads import is_of, rows_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.store.in_company.site")]
@@ -15,7 +16,7 @@ HERE = "tests.store.in_company.test_settings"
 
 
 def messages():
-    return [message for message in run_checks() if (message.id or "").startswith("sessions_ext.")]
+    return run_checks(tags=["sessions_ext"])
 
 
 # A middleware between Django's and ours
@@ -74,6 +75,7 @@ def test_a_check_has_nothing_against_the_middleware_of_these_settings():
     assert messages() == []
 
 
+@few_engines
 @between
 def test_a_middleware_between_breaks_nothing(browser, user, engine, settings, name):
     set_between(settings, name)
@@ -81,6 +83,7 @@ def test_a_middleware_between_breaks_nothing(browser, user, engine, settings, na
     assert is_of(browser.seen(), user, session)
 
 
+@few_engines
 @between
 def test_a_middleware_between_lets_nobody_in(browser, user, engine, settings, name):
     set_between(settings, name)
@@ -91,6 +94,7 @@ def test_a_middleware_between_lets_nobody_in(browser, user, engine, settings, na
     assert "_auth_user_id" not in seen["data"]
 
 
+@few_engines
 def test_what_a_middleware_between_adds_to_the_user_is_there(browser, user, engine, settings):
     set_between(settings, "wraps_user", after=[f"{HERE}.wants_mark"])
     session = browser.log_in(user)

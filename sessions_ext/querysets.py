@@ -1,0 +1,187 @@
+"""Which sessions, and what is done to them. Each method that touches the database has an `a`-prefixed
+twin with the same signature that does the same off the event loop."""
+
+from collections import Counter
+from contextlib import nullcontext
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
+
+from django.db import models, transaction
+from django.db.models import F
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from . import clients, signals, verdicts
+from .conf import conf
+from .db.locks import in_lock_order, take_write_lock
+from .db.prepared import Parameter
+from .db.updates import update_returning
+from .decorators import alters_rows, twin
+from .lifetime import active, bounds, end_by_time, unended
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+
+    from .models import UserSession
+
+
+CHUNK = 5000  # rows
+CLOCK_SKEW = timedelta(days=1)  # more than two clocks of one site ever differ
+
+
+class UserSessionQuerySet(models.QuerySet["UserSession"]):
+    def for_user(self, user: "AbstractBaseUser | Any") -> Self:
+        """The sessions of a user, given as an instance or a primary key; none of an anonymous one."""
+        user_id = getattr(user, "pk", user)
+        return self.none() if user_id is None else self.filter(user_id=user_id)
+
+    def active(self, at: datetime | None = None) -> Self:
+        """Not revoked, not past `expires_at` and, where IDLE_TIMEOUT is set, seen within it."""
+        return self.filter(active(at or timezone.now()))
+
+    def expired(self, at: datetime | None = None) -> Self:
+        """Ended by time alone: neither active nor revoked."""
+        at = at or timezone.now()
+        return self.filter(~unended(bounds(at)), is_revoked=False)
+
+    def revoked(self) -> Self:
+        return self.filter(is_revoked=True)
+
+    def ended(self, at: datetime | None = None) -> Self:
+        """Revoked or expired, the latest end first."""
+        ended = self.filter(~active(at or timezone.now()))
+        return ended.order_by(Coalesce("revoked_at", end_by_time()).desc(), "-id")
+
+    def signed_in_since(self, moment: datetime) -> Self:
+        """Those with `created_at` from then on. It reads the newer end of the primary key only:
+        an id tells when its row was made, which is never before its login."""
+        first = max((moment - CLOCK_SKEW).timestamp(), 0)
+        return self.filter(pk__gte=UUID(int=int(first * 1000) << 80), created_at__gte=moment)
+
+    def newest_first(self) -> Self:
+        return self.order_by("-created_at", "-id")
+
+    def oldest_first(self) -> Self:
+        return self.order_by("created_at", "id")
+
+    @alters_rows
+    def revoke(self, reason: str) -> int:
+        """End these sessions and return how many this call ended. Rows revoked before
+        keep their first reason. One statement, or with a CACHE two in a transaction; sends
+        one session_revoked for them all."""
+        return len(revoke_rows(self, reason))
+
+    @alters_rows
+    def touch(self, ip_address: str | None = None) -> int:
+        """Record activity now on the active rows not touched within TOUCH_INTERVAL, and
+        return how many those were. Writes no indexed column and inserts nothing."""
+        now = timezone.now()
+        due = self.active(at=now).filter(last_activity_at__lte=now - conf.TOUCH_INTERVAL)
+        address = clients.normalise_ip(ip_address)
+        seen = {"last_ip_address": address} if address else {}
+        return in_lock_order(due).update(last_activity_at=now, **seen)
+
+    @alters_rows
+    def trust(self) -> int:
+        """Vouch for the devices of the active rows, and return how many rows that were. Trust
+        ends with the session."""
+        return len(trust_rows(self))
+
+    @alters_rows
+    def untrust(self) -> int:
+        """Stop vouching for the devices of the active rows, and return how many rows that were."""
+        return len(trust_rows(self, is_trusted=False))
+
+    @alters_rows
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Django's own delete(); no verdict about these rows holds after it."""
+        if not conf.CACHE:
+            return super().delete()
+        self._for_write = True
+        deleted: Counter[str] = Counter()
+        with transaction.atomic(using=self.db, savepoint=False):
+            take_write_lock(self)
+            found = list(self.order_by("pk").values_list("pk", "user_id"))
+            verdicts.invalidate({user_id for _, user_id in found}, self.db)
+            # No others: whoever logs in meanwhile is not told of.
+            for start in range(0, max(len(found), 1), CHUNK):
+                these = self.filter(pk__in=[pk for pk, _ in found[start : start + CHUNK]])
+                deleted.update(super(UserSessionQuerySet, these).delete()[1])
+        self._result_cache = None
+        return deleted.total(), dict(deleted)
+
+    def _link_refresh_token(self, token_id: UUID | None) -> int:
+        """Make `token_id` the valid refresh token of the active rows, keep the one before it
+        for the grace window, and return how many rows that were: 0 when the session ended."""
+        return self.active().update(
+            previous_refresh_token_id=F("refresh_token_id"),
+            refresh_token_id=token_id,
+            refreshed_at=timezone.now(),
+        )
+
+    arevoke = twin(revoke)
+    adelete = twin(delete)  # type: ignore[arg-type]
+    atouch = twin(touch)
+    atrust = twin(trust)
+    auntrust = twin(untrust)
+
+
+def revoke_rows(rows: UserSessionQuerySet, reason: str, at: datetime | None = None) -> list[tuple[UUID, Any]]:
+    """See UserSessionQuerySet.revoke(). Returns the id and the user of each row that it ended."""
+    if not 0 < len(reason) <= 255 or "\0" in reason:
+        raise ValueError("A reason must have 1 to 255 characters and no NUL.")
+    rows._for_write = True
+    now, using = at or timezone.now(), rows.db
+    # In a transaction, so that no verdict holds between its commit and the news of it.
+    with transaction.atomic(using=using, savepoint=False) if conf.CACHE else nullcontext():
+        ended = update_returning(
+            in_lock_order(rows.filter(is_revoked=False)),
+            "id",
+            "user_id",
+            is_revoked=True,
+            revoked_at=now,
+            revoked_reason=reason,
+        )
+        if conf.CACHE:
+            # Also of what another call revoked, whose news may be on its way or lost.
+            since = now - conf.VERDICT_TTL - timedelta(seconds=verdicts.MARGIN)
+            lately = rows.filter(is_revoked=True, revoked_at__gte=since).order_by()
+            users = {*lately.values_list("user_id", flat=True), *(user_id for _, user_id in ended)}
+            verdicts.invalidate(users, using)
+    if ended:
+        signals.send_after_commit(
+            signals.session_revoked,
+            rows.model,
+            using,
+            session_ids=[session_id for session_id, _ in ended],
+            user_ids={user_id for _, user_id in ended},
+            reason=reason,
+        )
+    return ended
+
+
+def trust_rows(rows: UserSessionQuerySet, is_trusted: bool = True) -> list[tuple[UUID, Any]]:
+    """See UserSessionQuerySet.trust(). Returns the id and the user of each active row."""
+    rows._for_write = True
+    changed = update_returning(in_lock_order(rows.active()), "id", "user_id", is_trusted=is_trusted)
+    verdicts.invalidate({user_id for _, user_id in changed}, rows.db)
+    return changed
+
+
+def rotate_refresh_token(session: "UserSession", token_id: UUID) -> bool:
+    """Replace the refresh token of an active session: one compare-and-swap. Returns False, having done
+    nothing, where another call was first or the session has ended."""
+    rows: UserSessionQuerySet = session.as_row.filter(refresh_token_id=session.refresh_token_id)
+    is_rotated = bool(rows._link_refresh_token(token_id))
+    if is_rotated:
+        session.refresh_token_id = token_id
+    return is_rotated
+
+
+def one_active(rows: Any, *bounds: str) -> Any:
+    """The active row of a user by its id, all of it parameters; `bounds` are the names in bounds()."""
+    fields = rows.model._meta.get_field
+    after = {column: Parameter(column, fields(column)) for column in bounds}
+    keys = {name: Parameter(name, fields(name)) for name in ("user", "id")}
+    return rows.filter(unended(after), user_id=keys["user"], pk=keys["id"], is_revoked=False)
