@@ -91,7 +91,7 @@ def session_of_link(token: str) -> tuple[UserSession | None, int]:
     older than seven days, 404 for what is no link of ours."""
     try:
         user_id, session_id = signing.loads(token, salt=SALT, max_age=LINK_LIFETIME)
-        return UserSession.objects.for_user(user_id).filter(pk=session_id).first(), 200
+        return UserSession.objects.primary.for_user(user_id).filter(pk=session_id).first(), 200
     except signing.SignatureExpired:
         return None, 410
     except signing.BadSignature:

@@ -46,7 +46,8 @@ class SessionsMixin:
 
     @property
     def own_sessions(self) -> UserSessionQuerySet:
-        sessions: UserSessionQuerySet = UserSession.objects.for_user(self.request.user)
+        # Not of a replica: whoever changes something and looks sees it changed.
+        sessions: UserSessionQuerySet = UserSession.objects.primary.for_user(self.request.user)
         return sessions
 
     @cached_property

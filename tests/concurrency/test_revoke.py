@@ -44,7 +44,7 @@ def test_revokes_of_the_same_rows_in_any_order_never_deadlock(user):
         return lambda: UserSession.objects.filter(pk__in=select(ids)).revoke("user")
 
     in_step(
-        scaled(60, 15),
+        scaled(20, 8),
         prepare,
         lambda: rows.revoke("user"),
         lambda: rows.newest_first().revoke("user"),
@@ -69,7 +69,7 @@ def test_revoke_all_never_deadlocks_with_logins(user, settings):
         make_sessions(user, 100)
 
     in_step(
-        scaled(60, 15),
+        scaled(20, 8),
         prepare,
         lambda: rows.revoke("user"),
         lambda: UserSession.objects.start(user),
@@ -89,7 +89,7 @@ def test_revoke_all_never_deadlocks_with_touches_of_one_row(user):
         ids[:] = [session.pk for session in make_sessions(user, 50)]
 
     in_step(
-        scaled(60, 15),
+        scaled(20, 8),
         prepare,
         lambda: rows.revoke("user"),
         lambda: [rows.filter(pk=pk).touch() for pk in ids[:25]],
@@ -108,7 +108,7 @@ def test_revoke_all_never_deadlocks_with_touches_of_many_rows(user):
         ids[:] = [session.pk for session in make_sessions(user, 100)]
 
     in_step(
-        scaled(60, 15),
+        scaled(20, 8),
         prepare,
         lambda: rows.revoke("user"),
         lambda: rows.touch("192.0.2.7"),
@@ -127,7 +127,7 @@ def test_the_end_of_a_user_never_deadlocks_with_a_revoke(settings):
         make_sessions(users[0], 50)
 
     in_step(
-        scaled(60, 15),
+        scaled(20, 8),
         prepare,
         lambda: auth.get_user_model().objects.filter(pk=users[0].pk).delete(),
         lambda: UserSession.objects.for_user(users[0]).revoke("user"),
@@ -164,7 +164,7 @@ def test_a_touch_never_revives_a_revoked_session(user, settings):
         UserSession.objects.filter(pk=sessions[-1].pk).revoke("user")
         revoked.set()
 
-    in_step(scaled(100, 20), prepare, touch, touch, touch, revoke)
+    in_step(scaled(40, 10), prepare, touch, touch, touch, revoke)
     assert set(touched_after) == {0}
     assert UserSession.objects.active().count() == 0
     assert UserSession.objects.revoked().count() == len(sessions)
@@ -184,6 +184,6 @@ def test_a_touch_never_revives_a_deleted_session(user, settings):
             UserSession.objects.filter(pk=sessions[0].pk).touch()
 
     in_step(
-        scaled(100, 20), prepare, touch, touch, lambda: UserSession.objects.filter(pk=sessions[0].pk).delete()
+        scaled(40, 10), prepare, touch, touch, lambda: UserSession.objects.filter(pk=sessions[0].pk).delete()
     )
     assert UserSession.objects.count() == 0
