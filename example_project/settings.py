@@ -35,6 +35,7 @@ MIDDLEWARE = [
     "example_project.middleware.ContentSecurityPolicy",
 ]
 
+SESSION_ENGINE = "sessions_ext.engines.db"
 SESSIONS_EXT = {"MAX_SESSIONS": 5, "NEW_DEVICE_EMAIL": True}
 if django.VERSION >= (6, 1):
     MAILERS = {"default": {"BACKEND": "django.core.mail.backends.console.EmailBackend"}}

@@ -1,4 +1,4 @@
-"""What a request leaves on the row of its session: when it came, and from where."""
+"""Activity: when a request of a session came, and from where, as its row keeps it."""
 
 from datetime import datetime
 from typing import Any
@@ -21,10 +21,10 @@ def is_due(session: UserSession) -> bool:
 
 
 def record(session: UserSession, request: HttpRequest | None, *, expires_at: datetime | None = None) -> bool:
-    """Record activity from where `request` comes from, once per TOUCH_INTERVAL at most, and move the
-    end to `expires_at` if that is given: one statement, or none. Returns whether there was one and
-    the session is active. Sends session_client_changed when the address is new, and shows the
-    OBSERVERS what it sees. A login that the person has renewed since this one was read is another."""
+    """Record activity at the request's address, at most once per TOUCH_INTERVAL, and move the end to
+    `expires_at` if that is given. At most one statement. Returns whether it wrote: the session is then
+    active, and the person has not logged in again since it was read. Sends session_client_changed when
+    the address is new, and shows a Sighting to the OBSERVERS."""
     if not (is_due(session) or expires_at):
         return False
     now, address = timezone.now(), clients.client_ip(request)
@@ -75,5 +75,5 @@ def _touch(rows: Any, has_address: bool, *bounds: str) -> tuple[Any, dict[str, A
     return one_active(rows, *bounds).filter(last_activity_at__lte=due, authenticated_at=same), changes
 
 
-# Requests wait for it, so that its SQL is written once.
+# Requests wait for this, so its SQL is written once.
 TOUCH = Statement(_touch)

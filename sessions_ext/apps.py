@@ -5,7 +5,7 @@ from django.utils.translation import pgettext_lazy
 
 class SessionsExtConfig(AppConfig):
     name = "sessions_ext"
-    # The context, since django.contrib.sessions is called so too, and an earlier app's texts win.
+    # With a context: django.contrib.sessions has the same name, and an earlier app's text would win.
     verbose_name = pgettext_lazy("signed-in devices", "Sessions")
     default_auto_field = "django.db.models.BigAutoField"
 

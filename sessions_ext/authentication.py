@@ -19,13 +19,15 @@ from . import verdicts
 from .models import UserSession
 from .reasons import RevokedReason
 
+__all__ = ["Login", "verify"]
+
 
 @dataclass(frozen=True)
 class Login:
-    """A login by an active row. `user` is None where Django's rules accept nobody; `ends` then says
-    why the session has to end for it, if it has to, and `is_outdated` that what the login carries is
-    older than the session's own change of the password. `renewed_hash` is the session auth hash to
-    carry from now on, where the one that it carries was made with one of the SECRET_KEY_FALLBACKS."""
+    """A login whose row is active. `user` is None where Django's rules accept nobody. Then `ends` is
+    the reason to revoke the session for, if it has to end; and `is_outdated` says that the login is
+    older than a password change within its own session, which goes on. `renewed_hash` is the session
+    auth hash to carry from now on, if the present one was made with one of the SECRET_KEY_FALLBACKS."""
 
     session: UserSession
     user: Any = None
@@ -43,9 +45,9 @@ def verify(
     *,
     may_be_cached: bool = True,
 ) -> Login | None:
-    """The login of that user by that row, or None where the row is not active. `backend` is the dotted
-    path that the login carries, `holds` says whether it carries a given session auth hash, and `stamp`
-    is the stamp() that it carries. One query; none where the CACHE has a verdict that still holds."""
+    """The login of this user by this row, or None if the row is not active. The login carries
+    `backend`, a dotted path, and `stamp`, see stamp(). `holds(hash)` says whether it carries that
+    session auth hash. One query; none if the CACHE has a verdict."""
     sessions = UserSession.objects.primary
     verdict = version = None
     if may_be_cached:
@@ -64,22 +66,23 @@ def verify(
 
 
 def auth_hashes(user: Any) -> Iterator[str]:
-    """The session auth hashes that hold for a user: the one of SECRET_KEY, then those of
-    SECRET_KEY_FALLBACKS. None for a user model without them."""
+    """The session auth hashes that are valid for a user: the one from SECRET_KEY, then those from
+    SECRET_KEY_FALLBACKS. A user model without get_session_auth_hash() has none."""
     if hasattr(user, "get_session_auth_hash"):
         yield user.get_session_auth_hash()
         yield from user.get_session_auth_fallback_hash()
 
 
 def stamp(session: UserSession) -> int:
-    """What a login carries of `authenticated_at`, in microseconds. One that carries another is older
-    than a change of the password within the session, and says nothing about the session of now."""
+    """The stamp that a login carries: `authenticated_at`, in microseconds. A login with another stamp
+    is older than a password change within the session. Its auth hash then says nothing about the
+    session as it is now."""
     at: datetime = session.authenticated_at
     return round(at.timestamp() * 1_000_000)
 
 
 def renew(session: UserSession) -> None:
-    """Note that the person has just proved, in this session, who they are. One statement."""
+    """Record that the person has just proved in this session who they are. One statement."""
     session.authenticated_at = timezone.now()
     row = session.as_row
     row.update(authenticated_at=session.authenticated_at)
@@ -121,7 +124,7 @@ def _user_of(session: UserSession, backend_path: Any) -> tuple[Any, RevokedReaso
 
 
 def _takes_user_as_joined(backend: Any) -> bool:
-    # Another get_user, or a manager with a queryset of its own, may say who exists.
+    # A get_user() of its own, or a manager with a get_queryset() of its own, may hide users.
     manager = type(auth.get_user_model()._default_manager)
     return (
         getattr(type(backend), "get_user", None) is ModelBackend.get_user

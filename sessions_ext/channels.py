@@ -1,4 +1,4 @@
-"""Websockets of Django Channels: the scope's session is verified at connect, and a socket is closed when
+"""Websockets of Django Channels. The scope's session is verified at connect, and a socket is closed when
 its session ends. Needs the extra `channels`."""
 
 import asyncio
@@ -28,7 +28,7 @@ __all__ = ["SESSION_ENDED", "SessionConsumerMixin", "SessionMiddlewareStack", "U
 
 SESSION_ENDED = 4001  # the code that a socket is closed with
 EVERYBODY = "sessions_ext"
-TOLD_ONE_BY_ONE = 100  # users; of more, everybody is told
+TOLD_ONE_BY_ONE = 100  # users; if more are affected, all sockets are told to check
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -38,14 +38,15 @@ logger = logging.getLogger("sessions_ext")
 
 
 def SessionMiddlewareStack(inner: Any) -> Any:  # noqa: N802
-    """In the place of Channels' AuthMiddlewareStack: cookies, session, and who is logged in by it."""
+    """Use it instead of Channels' AuthMiddlewareStack. Adds cookies, the session, and who is logged in
+    by it."""
     return CookieMiddleware(SessionMiddleware(UserSessionMiddleware(inner)))
 
 
 class UserSessionMiddleware:
     """Verifies the scope's session at connect, whatever the SESSION_ENGINE. Sets scope["user"] and
     scope["user_session"], which is the row, or falsy where nobody is logged in. Logins and logouts by
-    channels.auth start and end rows. Stands within Channels' SessionMiddleware."""
+    channels.auth start and end rows. Goes inside Channels' SessionMiddleware."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
@@ -61,7 +62,7 @@ class UserSessionMiddleware:
 
 
 class ScopeRequest(HttpRequest):
-    """What the rest of the app has to know of a connection: its session, and who is calling."""
+    """A connection as the rest of the app needs it: its session, and who is calling."""
 
     def __init__(self, scope: Any) -> None:
         super().__init__()
@@ -77,14 +78,14 @@ class ScopeRequest(HttpRequest):
 
     @user_session.setter
     def user_session(self, value: Any) -> None:
-        # The scope was copied since: the object in it resolves anew.
+        # The scope was copied meanwhile, so the object in it resolves again.
         resolve_anew(self.lazy_session)
 
 
 class SessionConsumerMixin:
-    """For a consumer of any kind, before its base: closes the websocket with SESSION_ENDED when its
-    session ends. At once by the channel layer, if there is one; and where a message is lost or time
-    ends the session, at a check each SOCKET_RECHECK seconds."""
+    """Closes a consumer's websocket with SESSION_ENDED when its session ends. Put it before the
+    consumer's base class. With a channel layer the socket closes at once. A check every SOCKET_RECHECK
+    seconds finds sessions that time has ended, and messages that were lost."""
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> Any:
         guard = _Guard(scope, receive, send)
@@ -154,8 +155,8 @@ class _Guard:
 
 
 class _Ear:
-    """Hears from the channel layer that sessions of a user ended. Without a layer, or with one that
-    fails, it hears nothing."""
+    """Hears through the channel layer that sessions of a user ended. Hears nothing without a layer, or
+    if it fails."""
 
     def __init__(self) -> None:
         self.layer = get_channel_layer()
@@ -166,7 +167,7 @@ class _Ear:
         if self.layer is None or user_id == self.user_id:
             return
         try:
-            # Of the name that the consumers have: a layer waits for one name at a time.
+            # It shares the consumers' name, because a layer waits for one name at a time.
             self.channel = self.channel or await self.layer.new_channel()
             for group in (_group_of(user_id), EVERYBODY):
                 await self.layer.group_add(group, self.channel)
@@ -188,7 +189,7 @@ class _Ear:
 
 
 def connect() -> None:
-    """Let each end of a session be told to the sockets that are open with it."""
+    """Tell the open sockets of a session when it is revoked."""
     session_revoked.connect(on_session_revoked, dispatch_uid="sessions_ext.channels")
 
 
@@ -215,7 +216,7 @@ def _is_valid(store: Any) -> bool:
         store.get(STAMP_KEY),
         may_be_cached=False,
     )
-    # An outdated one is that of a session which has changed its own password meanwhile.
+    # The session of an outdated login goes on: it has changed its own password.
     return login is not None and (login.user is not None or login.is_outdated)
 
 

@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 from .cleanup import has_receivers_of_all_models
 from .conf import NAMES, conf
 
-# Apps that make session stores of SESSION_ENGINE by themselves.
+# Apps that open sessions with SESSION_ENGINE themselves.
 READ_SESSIONS_THEMSELVES = ("channels", "daphne", "allauth.headless", "allauth.usersessions")
 
 
@@ -113,7 +113,7 @@ def check_middleware_between(**kwargs: Any) -> Iterable[CheckMessage]:
 
     theirs, ours = _position(AuthenticationMiddleware), _position(UserSessionMiddleware)
     for path in settings.MIDDLEWARE[theirs + 1 : ours] if ours and theirs is not None else ():
-        # Django's own touch neither, but those that log in and demand a login.
+        # Django's own use neither, except those that log in or demand a login.
         if _imported(path) is None or (path.startswith("django.") and ".auth." not in path):
             continue
         yield checks.Warning(
@@ -239,7 +239,7 @@ def _position(middleware: type) -> int | None:
 
 
 def _imported(path: str) -> Any:
-    """What the path names, or None: Django itself names a middleware that it cannot load."""
+    """What the path names, or None. Django itself reports a middleware that it cannot load."""
     try:
         return import_string(path)
     except (ImportError, ValueError, TypeError):  # the latter two of a relative path

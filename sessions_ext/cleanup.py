@@ -25,7 +25,7 @@ logger = logging.getLogger("sessions_ext")
 DAYS = {"under a day": 1, "1 to 7 days": 7, "7 to 30 days": 30, "30 to 90 days": 90, "90 to 365 days": 365}
 AGES = ("still active", *DAYS, "over a year")
 MAX_BATCH = 1_000_000  # rows in one transaction
-MAX_LOADED = 500  # rows a batch for a project's receivers, which run while these are locked
+MAX_LOADED = 500  # rows in a batch for receivers, which stay locked while the receivers run
 MAX_IDS = 1000  # ids in one statement
 AHEAD = 10  # batches whose ends are read at once
 RETRIES, LOCK_PAUSE = 10, 1.0  # how often a locked range is tried again, and the seconds in between
@@ -33,7 +33,7 @@ RETRIES, LOCK_PAUSE = 10, 1.0  # how often a locked range is tried again, and th
 
 @dataclass(frozen=True)
 class CleanupResult:
-    """How many rows cleanup() deleted, by how their sessions ended; and whether those were all."""
+    """How many rows cleanup() deleted, by how their sessions ended, and whether it finished."""
 
     expired: int = 0
     revoked: int = 0
@@ -46,21 +46,22 @@ class CleanupResult:
 
 @dataclass(frozen=True)
 class CleanupPreview:
-    """What cleanup() would delete: how many rows of which age (a key of AGES), the revoked by reason."""
+    """How many rows cleanup() would delete, by age (see AGES), and the revoked ones by reason as
+    well."""
 
     expired: dict[str, int]
     revoked: dict[str, dict[str, int]]
 
 
 class ArgumentError(ValueError):
-    """An argument of cleanup() that cannot be meant."""
+    """An argument of cleanup() that makes no sense."""
 
 
 @dataclass
 class Target:
-    """Rows to delete, in the order of a column and of the primary key, for which there is an index; and
-    the ranges of them that are `left` to do. `is_plain`: the database alone has to know that they go,
-    and nobody has to load them."""
+    """Rows to delete, in the order of an index over `column` and the primary key. `left` lists the
+    ranges still to do. `is_plain` says that a plain DELETE is enough: no receiver and no foreign key
+    needs the rows loaded."""
 
     name: str
     rows: QuerySet[Any]
@@ -72,15 +73,15 @@ class Target:
         self.ranges = Ranges(self.rows, self.column)
 
     def places(self, part: Range, steps: list[int]) -> list[Place] | None:
-        """See Ranges.places(); None where it met a lock, as of a migration."""
+        """See Ranges.places(). None where it met a lock, such as a migration's."""
         return try_briefly(partial(self.ranges.places, part, steps), self.rows.db)
 
     def has_rows(self, part: Range) -> bool:
         return self.places(part, [1]) != []
 
     def delete(self, part: Range, skip_locked: bool) -> int | None:
-        """Delete the rows of a range and return how many those were; None, having done nothing, where
-        it met a lock. With `skip_locked` it deletes those that are not locked."""
+        """Delete the rows of a range, and return how many there were. Where it meets a lock it deletes
+        nothing and returns None. With `skip_locked` it deletes the rows that are not locked."""
         if self.is_plain and not skip_locked:
             return try_briefly(partial(self.ranges.delete, part), self.rows.db)
         lock = partial(locked, self.ranges.within(part), skip_locked)
@@ -152,8 +153,9 @@ class Walk:
         self.deadline = None if self.max_seconds is None else time.monotonic() + self.max_seconds
 
     def clear(self, target: Target) -> Iterator[int]:
-        """Delete the rows of a target, as far as the bounds allow, and yield how many each batch were.
-        What comes in behind it is for the next cleanup; what is locked is tried again at the end."""
+        """Delete a target's rows as far as the bounds allow, and yield the number of rows of each
+        batch. Rows that come in behind the walk are for the next cleanup. Locked rows are tried again
+        at the end."""
         for attempt in range(1 + RETRIES):
             if attempt > 1:
                 self._wait(LOCK_PAUSE)
@@ -190,7 +192,7 @@ class Walk:
                 deleted = target.delete(part, skip_locked)
                 if deleted is None or skip_locked:
                     target.left.append(part)
-                # On SQLite, who waits to write looks for a gap every tenth of a second.
+                # On SQLite, a writer that waits looks for a gap only every tenth of a second.
                 is_fair = connections[target.rows.db].features.has_select_for_update
                 self.pause = self.sleep if is_fair else max(self.sleep, time.monotonic() - began)
                 if deleted:
@@ -198,7 +200,7 @@ class Walk:
                     yield deleted
 
     def _steps(self, size: int) -> list[int]:
-        """The sizes of the next batches, some of them ahead."""
+        """The sizes of the batches whose ends are read next."""
         full, more = divmod(min(AHEAD * size, self._room()), size)
         return [size] * full + [more] * bool(more)
 
@@ -218,7 +220,7 @@ class Walk:
 def cleanup(
     targets: list[Target], walk: Walk, progress: Callable[[CleanupResult], object] | None = None
 ) -> CleanupResult:
-    """Clear the targets, each of which is named as a field of the result."""
+    """Clear the targets. The name of each is a field of the result."""
     if has_receivers_of_all_models():
         logger.warning(
             "cleanup has to load each row: a receiver of pre_delete or post_delete is connected"

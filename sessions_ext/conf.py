@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 T = TypeVar("T")
 
-CENTURY = timedelta(days=36525)  # any later, and a date may pass the last that there is
+CENTURY = timedelta(days=36525)  # with a longer one, a date could pass the last one that Python has
 
 
 class Setting(Generic[T]):
@@ -34,7 +34,7 @@ class Setting(Generic[T]):
             raise ImproperlyConfigured(f"SESSIONS_EXT[{self.name!r}] must be {error}.") from None
 
 
-# The parsers name the type that was given and never the value: it may be a secret.
+# A parser's error names the type of a wrong value and never the value: that may be a secret.
 
 
 def duration(value: Any, least: timedelta = timedelta(0)) -> timedelta:

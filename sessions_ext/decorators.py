@@ -1,4 +1,4 @@
-"""How methods are marked: with an async twin, and as changing rows."""
+"""Decorators that make a method's async twin, and that mark a method as changing rows."""
 
 from collections.abc import Callable, Coroutine
 from functools import wraps
@@ -31,6 +31,7 @@ def alters_data(method: M) -> M:
 
 
 def alters_rows(method: M) -> M:
-    """A queryset method that changes its rows; not on the manager, where they are the table."""
+    """A queryset method that changes its rows. The manager does not get it, since its rows are the
+    whole table."""
     method.queryset_only = True  # type: ignore[attr-defined]
     return alters_data(method)

@@ -1,5 +1,7 @@
 from django.core.exceptions import PermissionDenied
 
+__all__ = ["SessionLimitReached"]
+
 
 class SessionLimitReached(PermissionDenied):
     """The user already has as many active sessions as MAX_SESSIONS allows, and

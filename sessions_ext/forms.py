@@ -9,8 +9,8 @@ from django.views.decorators.debug import sensitive_variables
 
 
 class PasswordForm(forms.Form):
-    """Asks the person who is logged in for their password again. `user` is who gave it; it goes
-    by the AUTHENTICATION_BACKENDS, so that what locks accounts sees the attempts."""
+    """Asks the person who is logged in for their password again, and sets `user` to them. The
+    AUTHENTICATION_BACKENDS check it, so that apps that lock accounts see the attempts."""
 
     password = forms.CharField(
         label=_("Password"),

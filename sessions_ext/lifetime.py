@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 
 def bounds(at: datetime) -> dict[str, Any]:
-    """What "active" means: the columns of a row that is not revoked, and the moment that each lies
-    after while the session is active."""
+    """What "active" means for a row that is not revoked: each column here is later than its moment."""
     after: dict[str, Any] = {"expires_at": at}
     if conf.IDLE_TIMEOUT:
         after["last_activity_at"] = at - conf.IDLE_TIMEOUT
@@ -22,12 +21,12 @@ def bounds(at: datetime) -> dict[str, Any]:
 
 
 def unended(after: dict[str, Any]) -> Q:
-    """The rows that time has not ended, by their bounds()."""
+    """Matches the rows that time has not ended; `after` comes from bounds()."""
     return Q(**{f"{column}__gt": moment for column, moment in after.items()})
 
 
 def active(at: datetime) -> Q:
-    """The rows that are active at a moment."""
+    """Matches the rows that are active at a moment."""
     return Q(unended(bounds(at)), is_revoked=False)
 
 
@@ -39,7 +38,7 @@ def is_active(session: "UserSession", at: datetime) -> bool:
 
 
 def end_by_time() -> Any:
-    """When a session that nobody revokes ends, as the database reckons it."""
+    """An expression for when a session ends if nobody revokes it."""
     end = F("expires_at")
     if not conf.IDLE_TIMEOUT:
         return end

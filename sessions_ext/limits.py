@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from .querysets import UserSessionQuerySet
 
-# An id of a UUID v7 begins with 48 bits of time; that of an adopted login, with 48 zeros.
+# A UUID v7 begins with 48 bits of time. The id of an adopted login has zeros there.
 FIRST_OWN_ID = UUID(int=1 << 80)
 
 
 def limit_of(user: "AbstractBaseUser", request: HttpRequest | None = None) -> int | None:
-    """MAX_SESSIONS for this user; None for no limit. What the project's callable raises is raised."""
+    """MAX_SESSIONS for this user; None for no limit. Raises what the project's callable raises."""
     limit = conf.MAX_SESSIONS
     if isinstance(limit, str):
         ask = import_string(limit)
@@ -35,7 +35,7 @@ def limit_of(user: "AbstractBaseUser", request: HttpRequest | None = None) -> in
 
 
 def lock(user: "AbstractBaseUser", using: str) -> None:
-    """Let one login of this user at a time pass, until the transaction ends."""
+    """Make other logins of this user wait until the transaction ends."""
     features = connections[using].features
     if features.has_select_for_update:
         users = get_user_model()._base_manager.using(using)
@@ -44,8 +44,8 @@ def lock(user: "AbstractBaseUser", using: str) -> None:
 
 
 def surplus(active: "UserSessionQuerySet", room: int) -> list[UUID]:
-    """The ids beyond the first `room` of a user's active sessions, by ON_LIMIT. An adopted login goes
-    before all others: nobody knows how old it is."""
+    """The ids of a user's active sessions that have no place among `room`, by the policy ON_LIMIT.
+    Adopted logins lose their place first: nobody knows how old they are."""
     if conf.ON_LIMIT == "deny":
         return list(active.oldest_first().values_list("pk", flat=True)[room:])
     idlest = ("-last_activity_at",) if conf.ON_LIMIT == "revoke_idlest" else ()

@@ -17,8 +17,8 @@ logger = logging.getLogger("sessions_ext")
 
 
 def send_mail_about(session: UserSession, request: HttpRequest | None) -> None:
-    """Tell the user by e-mail; nothing for one without an address. The text is made here, in the
-    language of the request, and sent by a task or a thread: never in the login's way."""
+    """Tell the user by e-mail, if they have an address. The text is made here, in the language of the
+    request. A task or a thread sends it, so that the login does not wait."""
     user: Any = session.user
     address = getattr(user, get_user_model().get_email_field_name(), "")
     if not address:
@@ -50,7 +50,7 @@ if django.VERSION >= (6, 0):
     def _deliver(*message: str) -> None:
         try:
             if not isinstance(task_backends["default"], ImmediateBackend):
-                # Not before: that module fails where the backend or its queue is missing.
+                # Imported late: that module fails where the backend or its queue is missing.
                 from .tasks import send_new_device_email
 
                 send_new_device_email.enqueue(*message)

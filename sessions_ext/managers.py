@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # type: ignore[misc]
     def by_refresh_token(self, token_id: UUID | str) -> "UserSession | None":
-        """The active session whose current refresh token this is; None for whatever else is
-        passed. One query."""
+        """The active session whose current refresh token this is; None for anything else. One query."""
         if not token_id:
             return None
         try:
@@ -74,7 +73,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
             location=client.location,
             created_at=now,
             last_activity_at=now,
-            # When an adopted login proved who it is, nobody knows.
+            # Nobody knows when the person in an adopted login last proved who they are.
             authenticated_at=now - conf.LIFETIME if _id else now,
             expires_at=min(expires_at or latest, latest),
             refresh_token_id=refresh_token_id,
@@ -92,9 +91,9 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
                 session.save(using=rows.db, force_insert=True)
                 if limit is not None:
                     evicted = self._evict(user, limit, keep=None if session.is_adopted else session)
-                    session.is_revoked = session.pk in evicted  # as an adopted one may be
+                    session.is_revoked = session.pk in evicted  # an adopted row may be ended itself
                     if not sees_all:
-                        # Those who commit meanwhile are seen by a transaction of its own.
+                        # This transaction cannot see logins that commit meanwhile. One after it can.
                         transaction.on_commit(partial(self._evict_unseen, user, limit), using=rows.db)
                 signals.send_after_commit(
                     signals.session_started, self.model, rows.db, session=session, request=request
@@ -107,8 +106,8 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         return session
 
     def verify(self, user_id: Any, session_id: Any) -> "UserSession | None":
-        """The active session of that user by that id, with its user joined; or None, for
-        whatever else is passed. One query, on the database that revokes are written to."""
+        """The active session with this id and this user, with the user joined; None for anything else.
+        One query, on the database that revokes are written to."""
         after = bounds(timezone.now())
         try:
             session: UserSession | None = VERIFY.get(
@@ -120,7 +119,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
 
     @alters_data
     def enforce_limit(self, user: "AbstractBaseUser") -> list[UUID]:
-        """Revoke what a user has beyond MAX_SESSIONS, by ON_LIMIT, and return the ids.
+        """Revoke a user's sessions beyond MAX_SESSIONS, by the policy ON_LIMIT, and return their ids.
         Raises SessionLimitReached instead where ON_LIMIT is "deny"."""
         limit = limits.limit_of(user)
         if limit is None:
@@ -199,7 +198,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         if not surplus:
             return []
         rows = self.primary.for_user(user)
-        # Mostly one, and that is the cheaper statement: other logins of the user are waiting.
+        # Usually it is one, and naming it is cheaper. The user's other logins are waiting for this.
         these = {"pk": surplus[0]} if len(surplus) == 1 else {"pk__in": surplus}
         session_ids = [pk for pk, _ in revoke_rows(rows.filter(**these), RevokedReason.LIMIT)]
         if session_ids:
@@ -219,5 +218,5 @@ def _verify(rows: Any, *bounds: str) -> tuple[Any, dict[str, Any]]:
     return one_active(rows, *bounds).select_related("user"), {}
 
 
-# Requests wait for it, so that its SQL is written once, by these filters.
+# Every request waits for this, so its SQL is written once.
 VERIFY = Statement(_verify)

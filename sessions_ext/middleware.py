@@ -30,9 +30,9 @@ logger = logging.getLogger("sessions_ext")
 
 
 class UserSessionMiddleware:
-    """Verifies the login of a request against its row, at the first touch of the session's
-    data or of `request.user` and not before. Sets `request.user_session`, which is the row,
-    or falsy where nobody is logged in; in async code `await request.auser_session()`.
+    """Verifies the login of a request against its row, when the session's data or `request.user` is
+    first read, and not before. Sets `request.user_session`, which is the row, or falsy where nobody is
+    logged in. Async code awaits `request.auser_session()`.
 
     Stands after AuthenticationMiddleware.
     """
@@ -65,15 +65,15 @@ class UserSessionMiddleware:
 
 
 def attach(request: Any) -> None:
-    """Turn the request's session into a verified one, and take its user from there, whatever stands
-    in `request.session` when they are read."""
+    """Make `request.session` a verified store, and take the request's user from the store that is there
+    when the user is read."""
     if not hasattr(request, "user") or not isinstance(request.session, SessionBase):
         raise ImproperlyConfigured(
             "UserSessionMiddleware needs SessionMiddleware and AuthenticationMiddleware before it."
         )
     request_class: Any = type(request)
     request.__class__ = behind_middleware(request_class)
-    # A user who is not lazy was set by another kind of login, which is not ours to undo.
+    # A user who is not lazy was set by another kind of login. Keep it.
     if isinstance(request.user, SimpleLazyObject):
         is_djangos = vars(request.user)["_setupfunc"].__module__ == AuthenticationMiddleware.__module__
         theirs = None if is_djangos else request.user
@@ -84,13 +84,13 @@ def attach(request: Any) -> None:
 
 
 def _user(request: Any, theirs: Any) -> Any:
-    """The user of the session; as `theirs`, where another middleware has wrapped Django's."""
+    """The user of the session, wrapped in `theirs` if another middleware has wrapped Django's user."""
     user = user_of(request)
     if user is None:
         return AnonymousUser()
     if theirs is None:
         return user
-    request._cached_user = user  # so that Django's own get_user() asks no more
+    request._cached_user = user  # so that Django's own get_user() makes no query
     return theirs
 
 
@@ -120,8 +120,8 @@ def is_finish_due(now: AtHand, response: HttpResponseBase) -> bool:
 
 
 def finish(now: AtHand, response: HttpResponseBase) -> None:
-    """After the view: end a login whose answer failed, record activity, and follow a cookie whose end
-    has moved. Where the login ended meanwhile, see to it that the answer leaves the cookie alone."""
+    """After the view: end a login whose answer failed, record activity, and move the row's end with the
+    cookie's. If the login ended meanwhile, keep the answer from changing the cookie."""
     try:
         for store in now.stores:
             if store.login is not None and store.login.user is not None:
@@ -142,7 +142,7 @@ def _finish_login(
     store: VerifiedStore, session: UserSession, request: HttpRequest, response: HttpResponseBase
 ) -> None:
     if response.status_code >= 500 and store.has_started:
-        # Django keeps no session then, so that no browser will ever hold this login.
+        # Django saves no session with such an answer, so no browser will ever hold this login.
         session.revoke(RevokedReason.LOGOUT)
         return
     if store.has_old_hash:
@@ -163,22 +163,22 @@ def is_saved(store: VerifiedStore, response: HttpResponseBase) -> bool:
 
 
 def moved_end(store: VerifiedStore, session: UserSession) -> Any:
-    """Where the end of the row has to go, or None where it can stay: a row never ends before its cookie,
-    which Django issues anew, with a new end, when the data was modified."""
+    """The new end of the row, or None if it can stay. A row never ends before its cookie, and Django
+    issues a new cookie with a new end when the data was modified."""
     if not store.modified or (end := cookie_end(store)) is None:
         return None
     latest = session.created_at + conf.LIFETIME
     end, ahead = min(end, latest), conf.TOUCH_INTERVAL
     if abs(end - session.expires_at) > ahead:
         return end
-    # A little further than asked, so that a click every few seconds is not a write each.
+    # A little further than needed, so that clicks every few seconds do not each cause a write.
     further = min(ahead, (end - timezone.now()) / 60)
     return min(end + further, latest) if end - session.expires_at >= SECOND else None
 
 
 @cache
 def behind_middleware(request_class: Any) -> Any:
-    """The class of a request whose `session` is a verified store, whatever is put there."""
+    """A subclass of the request's class, whose `session` is a verified store, whatever is put there."""
     if issubclass(request_class, _SessionVerified):
         return request_class
     return type(

@@ -40,8 +40,8 @@ def new_id() -> UUID:
 
 
 def adopted_id(digest: bytes) -> UUID:
-    """The id of a login from before the app was installed: 48 zero bits of time, so that it sorts
-    before all others, and then what the digest says."""
+    """The id of an adopted login. It has 48 zero bits in place of the time, so that it sorts before all
+    others, and then bits of the digest."""
     digits = int.from_bytes(digest[:10], "big")
     return UUID(int=(digits & ~(0xF000 << 64) & ~(0xC000 << 48)) | (0x7000 << 64) | (0x8000 << 48))
 
@@ -95,8 +95,9 @@ class UserSession(models.Model):
             ),
         ]
         indexes = [
-            # count active, oldest active, the limit; each names its user. What does not must not come here:
-            # by old statistics ("all are revoked") each batch of a cleanup would read all of it.
+            # counting active sessions, the oldest one, the limit: these name their user. The condition
+            # on the user keeps other queries away. With outdated statistics ("all rows are revoked"),
+            # each batch of a cleanup would read this whole index.
             models.Index(
                 name="sessions_ext_active",
                 fields=["user", "created_at", "id"],
@@ -104,7 +105,7 @@ class UserSession(models.Model):
             ),
             # a user's sessions, newest first; the cascade from a deleted user
             models.Index(name="sessions_ext_newest", fields=["user", "-created_at", "-id"]),
-            # cleanup of expired rows, and of revoked ones; with the id, no two rows are in one place
+            # cleanup of expired rows and of revoked ones. The id makes each place on the index unique.
             models.Index(
                 name="sessions_ext_expiry", fields=["expires_at", "id"], condition=Q(is_revoked=False)
             ),
@@ -120,7 +121,7 @@ class UserSession(models.Model):
 
     @alters_data
     def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
-        """Django's own delete(); no verdict about this row holds after it."""
+        """Django's own delete(). It also ends the cached verdict about this row."""
         alias = using or self._written_to
         deleted = super().delete(using, keep_parents)
         verdicts.invalidate({self.user_id}, alias)
@@ -128,7 +129,7 @@ class UserSession(models.Model):
 
     @property
     def is_active(self) -> bool:
-        """What the queryset's active() says of this row as it was loaded."""
+        """Whether this row, as it was loaded, is active. The queryset's active() has the same rule."""
         return is_active(self, timezone.now())
 
     @property
@@ -146,20 +147,20 @@ class UserSession(models.Model):
 
     @property
     def is_adopted(self) -> bool:
-        """Whether the login is from before the app was installed. Nobody knows when it began."""
+        """Whether the login is older than the installation of this app. Nobody knows when it began."""
         return self.pk < FIRST_OWN_ID
 
     @property
     def as_row(self) -> UserSessionQuerySet:
-        """This row alone, in the database that it is written to. Names the owner, too: on a table
-        that is distributed by user, a statement about it then runs on one shard."""
+        """A queryset of this row alone, in the database that it is written to. It names the owner as
+        well: on a table that is distributed by user, a statement then runs on one shard."""
         rows: UserSessionQuerySet = UserSession.objects.using(self._written_to)
         return rows.for_user(self.user_id).filter(pk=self.pk)
 
     @alters_data
     def revoke(self, reason: str) -> bool:
-        """End this session, and return whether this call did: one that was revoked before keeps its
-        first reason, which this object then has. See UserSessionQuerySet.revoke()."""
+        """End this session, and return whether this call ended it. A session that was revoked before
+        keeps its first reason, which is loaded into this object. See UserSessionQuerySet.revoke()."""
         at = timezone.now()
         is_ended = bool(revoke_rows(self.as_row, reason, at))
         end = (True, at, reason) if is_ended else self.as_row.revoked().values_list(*REVOCATION).first()
@@ -169,17 +170,17 @@ class UserSession(models.Model):
 
     @alters_data
     def trust(self) -> bool:
-        """Vouch for this device while the session is active, and return whether it is."""
+        """Mark this device as trusted if the session is active, and return whether it is."""
         return self._set_trust(True)
 
     @alters_data
     def untrust(self) -> bool:
-        """Stop vouching for this device, and return whether the session is active."""
+        """Mark this device as not trusted if the session is active, and return whether it is."""
         return self._set_trust(False)
 
     @alters_data
     def record_provider_access(self, name: str) -> list[str]:
-        """Note that this session reached an external service, and return the names of all it
+        """Record that this session reached an external service, and return the names of all that it
         reached. One statement: concurrent calls lose no name. Raises ValueError for a name
         that is empty, over 100 characters or not printable, DoesNotExist for a deleted row."""
         if not 0 < len(name) <= 100 or not name.isprintable():
@@ -193,9 +194,9 @@ class UserSession(models.Model):
 
     @alters_data
     def flag_suspicious(self, kind: str, /, **details: Any) -> int:
-        """Count something suspicious about this session and return the new count. One
-        statement, so N concurrent calls add N; one more to revoke at SUSPICION_THRESHOLD.
-        Sends session_flagged. Raises DoesNotExist for a deleted row."""
+        """Count something suspicious about this session, and return the new count. One statement, so N
+        concurrent calls add N. At SUSPICION_THRESHOLD one more revokes the session. Sends
+        session_flagged. Raises DoesNotExist for a deleted row."""
         self._update(suspicious_activity_count=F("suspicious_activity_count") + 1)
         count = self.suspicious_activity_count
         logger.warning("session %s of user %s flagged: %s (%d)", self.pk, self.user_id, kind, count)
@@ -221,7 +222,7 @@ class UserSession(models.Model):
 
     @property
     def _written_to(self) -> str:
-        # Though it may have been read from a replica.
+        # The row may have been read from a replica.
         return router.db_for_write(UserSession, instance=self)
 
     def _set_trust(self, is_trusted: bool) -> bool:
@@ -231,7 +232,7 @@ class UserSession(models.Model):
         return is_changed
 
     def _update(self, **values: Any) -> None:
-        """Write `values`, and take what the database made of them over into this object."""
+        """Write `values`, and load what the database stored into this object."""
         rows = update_returning(self.as_row, *values, **values)
         if not rows:
             raise UserSession.DoesNotExist("The session was deleted.")

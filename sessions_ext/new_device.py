@@ -20,19 +20,19 @@ REMEMBERED = timedelta(days=90)
 COMPARED = 300  # of the user agents and addresses seen last
 LINK_LIFETIME = timedelta(days=7)
 SALT = "sessions_ext.not_me"
-# Whoever was there before one of these is no acquaintance.
+# A session that ended for one of these says nothing about the user's own devices.
 DISTRUSTED = (RevokedReason.NOT_ME, RevokedReason.SUSPICIOUS, RevokedReason.REFRESH_REUSE)
 
 
 def is_new_device(session: UserSession) -> bool:
-    """Whether none of the user's earlier sessions of the last 90 days, and no trusted one, was of
-    this device family and in this network. Never so for the user's very first; always for others
-    without an address. One or two queries."""
+    """Whether the user is new to this device family in this network: no earlier session of the last 90
+    days, and no active trusted one, had both. Always False for the user's very first session. Always
+    True for any other without an address. One or two queries."""
     if session.is_adopted:
         return False  # adopted from before the app was installed: nobody signed in
     at = session.created_at
     sessions: UserSessionQuerySet = UserSession.objects.using(session._state.db).for_user(session.user_id)
-    # Earlier ones only, so that of two at once from a new device one is told of.
+    # Only earlier ones, so that of two sign-ins at once from a new device, one is reported.
     earlier = sessions.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=session.pk))
     return not _is_familiar(session, earlier) and earlier.exists()
 
@@ -40,11 +40,12 @@ def is_new_device(session: UserSession) -> bool:
 def _is_familiar(session: UserSession, earlier: UserSessionQuerySet) -> bool:
     here = network(session.ip_address)
     if here is None:
-        return False  # nobody is known to have been there
+        return False  # an unknown address is never familiar
     seen_lately = Q(last_activity_at__gte=session.created_at - REMEMBERED) | Q(
         pk__in=earlier.active().filter(is_trusted=True)
     )
-    # The latest address is of whoever had the cookie, who may be why the session was revoked.
+    # The latest address belongs to whoever had the cookie. In a revoked session that may have been a
+    # thief.
     latest = Case(When(is_revoked=True, then="ip_address"), default="last_ip_address")
     clients = (
         earlier.filter(seen_lately)
@@ -54,7 +55,7 @@ def _is_familiar(session: UserSession, earlier: UserSessionQuerySet) -> bool:
         .order_by("-seen")[:COMPARED]
     )
     agents = {agent for agent, *addresses, _ in clients if here in map(network, addresses)}
-    # All are named now: a name from the row may be of an older ua-parser.
+    # Name them all now: a row's name may come from an older ua-parser.
     return device(session.user_agent) in map(device, agents)
 
 
@@ -80,7 +81,7 @@ def _root(request: HttpRequest | None) -> str:
             return f"{scheme}://{Site.objects.get_current(request).domain}"
         return f"{scheme}://{request.get_host()}" if request else ""
     except Exception:
-        # The host is for the caller to choose; whether there is a mail must not be.
+        # The caller chooses the host, but must not choose whether there is an e-mail.
         logger.warning("could not make the link of a new device e-mail, sending it without", exc_info=True)
         return ""
 
@@ -90,12 +91,12 @@ def session_of_link(token: str) -> tuple[UserSession | None, int]:
     older than seven days, 404 for what is no link of ours."""
     try:
         user_id, session_id = signing.loads(token, salt=SALT, max_age=LINK_LIFETIME)
-        return UserSession.objects.for_user(user_id).filter(pk=session_id).first(), 200
+        return UserSession.objects.primary.for_user(user_id).filter(pk=session_id).first(), 200
     except signing.SignatureExpired:
         return None, 410
     except signing.BadSignature:
         return None, 404
-    except (ValidationError, ValueError, TypeError):  # of a user model from before
+    except (ValidationError, ValueError, TypeError):  # made for an earlier user model
         return None, 404
 
 

@@ -1,5 +1,5 @@
-"""What may be wrong with a session. An observer is a callable(session, sighting) in the list of
-OBSERVERS; it calls `session.flag_suspicious(kind, **details)` when it does not like what it sees."""
+"""Observers look for what is suspicious about a session. Each is a callable(session, sighting) that
+OBSERVERS lists. It calls `session.flag_suspicious(kind, **details)` when it finds something."""
 
 import logging
 from collections.abc import Callable
@@ -19,17 +19,20 @@ from .conf import conf
 if TYPE_CHECKING:
     from .models import UserSession
 
+__all__ = ["Sighting", "device_changed", "impossible_travel", "network_changed", "refresh_replayed"]
+
 logger = logging.getLogger("sessions_ext")
 
 EARTH_RADIUS = 6371.0  # km
 PLANE = 1000.0  # km/h
-NEARBY = 100.0  # km, within which a database of addresses errs
+NEARBY = 100.0  # km; a database of addresses may be wrong by as much
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """A request with a session, and when and where the session was seen before it. `is_replay`:
-    it brought a refresh token that was used up, which ended the session."""
+    """What an observer is shown: a request of a session, and when and where the session was seen
+    before. `is_replay` says that the request brought a refresh token which was used before. That has
+    ended the session."""
 
     request: HttpRequest | None
     at: datetime
@@ -51,8 +54,8 @@ def observe(session: "UserSession", sighting: Sighting) -> None:
 
 
 def _apart(session: "UserSession") -> AbstractContextManager[Any]:
-    """In a transaction, a savepoint: a query of an observer that fails must not undo the revoke. A
-    touch comes after the transaction of a request."""
+    """A savepoint where a transaction is open: an observer's failed query must not undo the revoke. A
+    touch needs none: it comes after the request's transaction."""
     using = router.db_for_write(type(session), instance=session)
     return transaction.atomic(using=using) if connections[using].in_atomic_block else nullcontext()
 
@@ -74,7 +77,7 @@ def network_changed(session: "UserSession", sighting: Sighting) -> None:
 
 def device_changed(session: "UserSession", sighting: Sighting) -> None:
     """The session is used by another kind of device than the one that signed in."""
-    # Both are named now: a name from the row may be of an older ua-parser.
+    # Name both now: the row's name may come from an older ua-parser.
     previous, device = clients.device(session.user_agent), clients.client_device(sighting.request)
     if sighting.request and previous and device != previous:
         session.flag_suspicious("device_changed", previous=previous, device_info=device)
@@ -97,7 +100,7 @@ def impossible_travel(session: "UserSession", sighting: Sighting) -> None:
 
 
 def kilometres(start: tuple[float, float], end: tuple[float, float]) -> float:
-    """The distance of two places given by latitude and longitude, as a plane flies."""
+    """The distance between two places, given by latitude and longitude, as a plane flies."""
     latitude, longitude, other_latitude, other_longitude = map(radians, (*start, *end))
     half = sin((other_latitude - latitude) / 2) ** 2
     half += cos(latitude) * cos(other_latitude) * sin((other_longitude - longitude) / 2) ** 2

@@ -1,4 +1,4 @@
-"""The load of Django's own session, by a statement that is written once."""
+"""Loads Django's own session by a statement that is written once."""
 
 from typing import Any
 
@@ -9,7 +9,8 @@ from .db.prepared import Parameter, Statement
 
 
 class LoadsByStatement:
-    """Comes before the SessionStore of Django's db engine, whose query for the session this is."""
+    """A base class before the SessionStore of Django's db engine, whose query for a session it
+    replaces."""
 
     model: Any
     session_key: Any

@@ -32,7 +32,7 @@ CLOCK_SKEW = timedelta(days=1)  # more than two clocks of one site ever differ
 
 class UserSessionQuerySet(models.QuerySet["UserSession"]):
     def for_user(self, user: "AbstractBaseUser | Any") -> Self:
-        """The sessions of a user, given as an instance or a primary key; none of an anonymous one."""
+        """The sessions of a user, given as an instance or a primary key. An anonymous user has none."""
         user_id = getattr(user, "pk", user)
         return self.none() if user_id is None else self.filter(user_id=user_id)
 
@@ -54,8 +54,8 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         return ended.order_by(Coalesce("revoked_at", end_by_time()).desc(), "-id")
 
     def signed_in_since(self, moment: datetime) -> Self:
-        """Those with `created_at` from then on. It reads the newer end of the primary key only:
-        an id tells when its row was made, which is never before its login."""
+        """Sessions with `created_at` at or after the moment. Reads only the newer end of the primary
+        key: an id holds the time when its row was made, which is never before its login."""
         first = max((moment - CLOCK_SKEW).timestamp(), 0)
         return self.filter(pk__gte=UUID(int=int(first * 1000) << 80), created_at__gte=moment)
 
@@ -67,15 +67,15 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
     @alters_rows
     def revoke(self, reason: str) -> int:
-        """End these sessions and return how many this call ended. Rows revoked before
-        keep their first reason. One statement, or with a CACHE two in a transaction; sends
-        one session_revoked for them all."""
+        """End these sessions, and return how many this call ended. Rows that were revoked before keep
+        their first reason. One statement, or with a CACHE two in a transaction. Sends one
+        session_revoked for all of them."""
         return len(revoke_rows(self, reason))
 
     @alters_rows
     def touch(self, ip_address: str | None = None) -> int:
-        """Record activity now on the active rows not touched within TOUCH_INTERVAL, and
-        return how many those were. Writes no indexed column and inserts nothing."""
+        """Record activity now on the active rows that were not touched within TOUCH_INTERVAL, and
+        return how many there were. Writes no indexed column and inserts nothing."""
         now = timezone.now()
         due = self.active(at=now).filter(last_activity_at__lte=now - conf.TOUCH_INTERVAL)
         address = clients.normalise_ip(ip_address)
@@ -84,18 +84,18 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
     @alters_rows
     def trust(self) -> int:
-        """Vouch for the devices of the active rows, and return how many rows that were. Trust
+        """Mark the devices of the active rows as trusted, and return how many rows there are. Trust
         ends with the session."""
         return len(trust_rows(self))
 
     @alters_rows
     def untrust(self) -> int:
-        """Stop vouching for the devices of the active rows, and return how many rows that were."""
+        """Mark the devices of the active rows as not trusted, and return how many rows there are."""
         return len(trust_rows(self, is_trusted=False))
 
     @alters_rows
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Django's own delete(); no verdict about these rows holds after it."""
+        """Django's own delete(). It also ends the cached verdicts about these rows."""
         if not conf.CACHE:
             return super().delete()
         self._for_write = True
@@ -104,7 +104,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
             take_write_lock(self)
             found = list(self.order_by("pk").values_list("pk", "user_id"))
             verdicts.invalidate({user_id for _, user_id in found}, self.db)
-            # No others: whoever logs in meanwhile is not told of.
+            # Only these rows: for users who log in meanwhile, the verdicts were not ended.
             for start in range(0, max(len(found), 1), CHUNK):
                 these = self.filter(pk__in=[pk for pk, _ in found[start : start + CHUNK]])
                 deleted.update(super(UserSessionQuerySet, these).delete()[1])
@@ -112,8 +112,8 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         return deleted.total(), dict(deleted)
 
     def _link_refresh_token(self, token_id: UUID | None) -> int:
-        """Make `token_id` the valid refresh token of the active rows, keep the one before it
-        for the grace window, and return how many rows that were: 0 when the session ended."""
+        """Make `token_id` the valid refresh token of the active rows, keep the one before it for
+        REFRESH_GRACE, and return how many rows there were: 0 when the session has ended."""
         return self.active().update(
             previous_refresh_token_id=F("refresh_token_id"),
             refresh_token_id=token_id,
@@ -133,7 +133,7 @@ def revoke_rows(rows: UserSessionQuerySet, reason: str, at: datetime | None = No
         raise ValueError("A reason must have 1 to 255 characters and no NUL.")
     rows._for_write = True
     now, using = at or timezone.now(), rows.db
-    # In a transaction, so that no verdict holds between its commit and the news of it.
+    # In a transaction, so that no verdict holds between the commit and the news of it.
     with transaction.atomic(using=using, savepoint=False) if conf.CACHE else nullcontext():
         ended = update_returning(
             in_lock_order(rows.filter(is_revoked=False)),
@@ -144,7 +144,7 @@ def revoke_rows(rows: UserSessionQuerySet, reason: str, at: datetime | None = No
             revoked_reason=reason,
         )
         if conf.CACHE:
-            # Also of what another call revoked, whose news may be on its way or lost.
+            # Also for rows that another call revoked lately: its news may be on the way, or lost.
             since = now - conf.VERDICT_TTL - timedelta(seconds=verdicts.MARGIN)
             lately = rows.filter(is_revoked=True, revoked_at__gte=since).order_by()
             users = {*lately.values_list("user_id", flat=True), *(user_id for _, user_id in ended)}
@@ -180,7 +180,8 @@ def rotate_refresh_token(session: "UserSession", token_id: UUID) -> bool:
 
 
 def one_active(rows: Any, *bounds: str) -> Any:
-    """The active row of a user by its id, all of it parameters; `bounds` are the names in bounds()."""
+    """The active row with an id and a user, all of it parameters. `bounds` are the names in
+    lifetime.bounds()."""
     fields = rows.model._meta.get_field
     after = {column: Parameter(column, fields(column)) for column in bounds}
     keys = {name: Parameter(name, fields(name)) for name in ("user", "id")}

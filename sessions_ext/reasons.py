@@ -1,6 +1,8 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+__all__ = ["EndedBy", "RevokedReason", "label", "with_note"]
+
 
 class RevokedReason(models.TextChoices):
     """Why a session ended. `revoked_reason` takes any other text as well."""
@@ -39,16 +41,16 @@ _ENDED_BY: dict[str, EndedBy] = {
 
 
 def ended_by(reason: str) -> EndedBy:
-    """Who a reason says ended the session; free text is the project's own: SYSTEM."""
+    """Who ended a session with this reason. Free text is the project's own, which counts as SYSTEM."""
     return _ENDED_BY.get(reason.partition(": ")[0], EndedBy.SYSTEM)
 
 
 def with_note(reason: RevokedReason, note: str) -> str:
-    """A reason with somebody's own words to it: "admin: stolen laptop"."""
+    """A reason with a note: "admin: stolen laptop"."""
     return f"{reason.value}: {note}"[:255] if note else reason.value
 
 
 def label(reason: str) -> str:
-    """A reason as a person reads it; free text as it stands."""
+    """A reason in words for people. Free text stays as it is."""
     known, colon, note = reason.partition(": ")
     return f"{RevokedReason(known).label}{colon}{note}" if known in RevokedReason.values else reason

@@ -23,7 +23,7 @@ from .requests import carries_token, request_at_hand
 from .signals import session_started
 from .store import ID_KEY, STAMP_KEY, VerifiedStore, cookie_end, show
 
-# What a save does to the password.
+# What a save does to the password: CHANGED is a new one, RENEWED a new hash of the same one.
 CHANGED, RENEWED = "changed", "renewed"
 
 
@@ -35,7 +35,7 @@ def connect() -> None:
     for model in apps.get_models():
         if issubclass(model, UserSession):
             post_save.connect(on_session_saved, sender=model, dispatch_uid="sessions_ext.session_saved")
-        # Its proxies, and the models that it inherits tables from, send signals of their own.
+        # The user model's proxies, and the models whose tables it inherits, send signals of their own.
         if _key(model) == user_key:
             pre_save.connect(before_user_saved, sender=model, dispatch_uid="sessions_ext.before")
             pre_delete.connect(before_user_deleted, sender=model, dispatch_uid="sessions_ext.deleted")
@@ -49,9 +49,9 @@ def on_login(
     user_session: UserSession | None = None,
     **kwargs: Any,
 ) -> None:
-    """Start the row of a cookie login, or keep the row there is when it is the same user who
-    authenticates again in the same browser (with a new session key: ASVS 5.0, 7.2.4). A login
-    by tokens comes with its `user_session`. Whatever refuses the row undoes the login."""
+    """Start the row of a cookie login. If the same user logs in again in the same browser, keep the row
+    and make a new session key (ASVS 5.0, 7.2.4). A login by tokens comes with its `user_session`. If
+    the row is refused, the login is undone."""
     request = request or request_at_hand()
     store: Any = getattr(request, "session", None)
     if request is None or user_session or not _carries(store, user):
@@ -75,7 +75,8 @@ def on_login(
 
 
 def _row_of(store: Any, user: Any) -> UserSession | None:
-    """The row of a login that the same user renews; its key is new then, and the proof is."""
+    """The row to keep if the same user logs in again. Its session key and `authenticated_at` become
+    new."""
     if isinstance(store, VerifiedStore):
         current = store.login and store.login.session.pk
     else:
@@ -84,21 +85,22 @@ def _row_of(store: Any, user: Any) -> UserSession | None:
     if session:
         authentication.renew(session)
         if isinstance(store, VerifiedStore):
-            store.renews_key = True  # once the answer is known: Django sets no cookie with an error
+            store.renews_key = True  # later, when the answer is known: Django sets no cookie with an error
         else:
             store.cycle_key()
     return session
 
 
 def _comes_with_each_request(store: Any) -> bool:
-    # As REMOTE_USER does. Whoever keeps the cookie gets a row by it, at the next request.
+    # REMOTE_USER logs in at each request. A client that keeps the cookie gets a row at its next
+    # request.
     path = store.get(auth.BACKEND_SESSION_KEY)
     is_known = path in settings.AUTHENTICATION_BACKENDS
     return is_known and isinstance(auth.load_backend(path), RemoteUserBackend)
 
 
 def _undo_login(request: Any, store: Any) -> None:
-    """Leave the browser as it was before login(): with its data, and nobody's."""
+    """Leave the browser as it was before login(): with its data, and logged out."""
     if isinstance(store, VerifiedStore):
         store.undo_login()
     else:
@@ -114,8 +116,8 @@ def _undo_login(request: Any, store: Any) -> None:
 
 
 def on_logout(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
-    """Revoke the row of a token's logout, and that of a cookie's outside of the middleware; within it the
-    flush does so."""
+    """Revoke the row when a token is logged out, or a cookie outside of the middleware. Inside the
+    middleware, the flush revokes it."""
     store: Any = getattr(request, "session", None)
     if request is not None and carries_token(request):
         session: Any = request.user_session  # type: ignore[attr-defined]
@@ -145,7 +147,7 @@ def on_session_started(
 def before_user_saved(
     sender: Any, instance: Any, raw: bool, using: str, update_fields: Any = None, **kwargs: Any
 ) -> None:
-    """See whether this save changes the password: one query for a save that may."""
+    """Find out whether this save changes the password. One query for a save that may."""
     verdicts.bring_up_to_date(instance, using, update_fields)
     if raw or instance._state.adding or not _saves(sender, "password", update_fields):
         return
@@ -155,15 +157,15 @@ def before_user_saved(
         instance._sessions_ext_password = RENEWED if is_renewal else CHANGED
         store = getattr(request_at_hand(), "session", None)
         if is_renewal and isinstance(store, VerifiedStore):
-            store.has_key(auth.SESSION_KEY)  # while the hash that it carries still holds
+            store.has_key(auth.SESSION_KEY)  # verifies while the hash that it carries is still valid
 
 
 def on_user_saved(
     sender: Any, instance: Any, created: bool, raw: bool, using: str, update_fields: Any = None, **kwargs: Any
 ) -> None:
-    """End a user's sessions when the password is changed or the account disabled. The session
-    that makes the change is spared, though not its device's trust: whether it survives is for
-    its auth hash to say."""
+    """End a user's sessions when the password is changed or the account disabled. The session that
+    makes the change is spared for now, but its device is no longer trusted. Its auth hash decides
+    whether it lives on."""
     password = vars(instance).pop("_sessions_ext_password", None)
     sessions = UserSession.objects.for_user(instance).using(using)
     if created:
@@ -181,11 +183,11 @@ def on_user_saved(
         sessions.revoke(RevokedReason.PASSWORD_CHANGE)
     elif password == RENEWED:
         if store := _store_at_hand(instance):
-            # It was in this browser that the password was given.
+            # The password was given in this browser, so this session goes on.
             store[auth.HASH_SESSION_KEY] = instance.get_session_auth_hash()
             sessions = sessions.exclude(pk=store.login.session.pk)
-        # Django signs the other devices out, since their auth hash is of the old one. But nobody has
-        # changed the password, so that they are older logins, and not ended ones.
+        # Django signs the other devices out, because they carry the old auth hash. But nobody has
+        # changed the password: another stamp makes them outdated logins instead of revoked ones.
         sessions.active().update(authenticated_at=F("authenticated_at") - timedelta(microseconds=1))
         verdicts.invalidate({instance.pk}, using)
     elif _saves(sender, "is_active", update_fields) and not instance.is_active and not _may_log_in(instance):
@@ -193,15 +195,15 @@ def on_user_saved(
 
 
 def _store_at_hand(user: Any) -> Any:
-    """The session of the request at hand, if it is known to be a login of this user."""
+    """The session store of the request at hand, if it holds a login of this user."""
     store = getattr(request_at_hand(), "session", None)
     login = store.login if isinstance(store, VerifiedStore) else None
     return store if login and login.session.user_id == user.pk else None
 
 
 def _renews_hash(user: Any, *stored: str) -> bool:
-    """Whether this is Django's check_password(), which hashes the same password anew because the old
-    hash was of another algorithm, or of fewer iterations."""
+    """Whether this save comes from Django's check_password(), which hashes the same password again if
+    the old hash has another algorithm or fewer iterations."""
     if getattr(user, "_password", None) is not None or not is_password_usable(user.password):
         return False
     try:
@@ -212,8 +214,8 @@ def _renews_hash(user: Any, *stored: str) -> bool:
 
 
 def before_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
-    """Lock the rows that are about to go in the order in which a revoke locks them, or the
-    two may deadlock on PostgreSQL. Django deletes within a transaction."""
+    """Lock the user's rows in the order in which a revoke locks them. Otherwise the two may deadlock on
+    PostgreSQL. Django deletes within a transaction."""
     verdicts.invalidate({instance.pk}, using)
     if connections[using].features.has_select_for_update:
         rows = UserSession.objects.for_user(instance).using(using).order_by("pk").select_for_update()
@@ -221,7 +223,7 @@ def before_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -
 
 
 def _key(model: Any) -> Any:
-    """The field that the primary key of a model is, or that of the parent which it links to."""
+    """The primary key field of a model, or of the parent model that it links to."""
     key = model._meta.pk
     while key.remote_field and key.remote_field.parent_link:
         key = key.target_field

@@ -1,4 +1,5 @@
-"""The request at hand, for code that is not given it."""
+"""The request that is being answered (the request at hand), for code that does not get it as an
+argument."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +17,8 @@ from .models import UserSession
 
 
 class AtHand(NamedTuple):
-    """A request, when it arrived, and each session store that has stood in `request.session` meanwhile
-    and holds a login."""
+    """A request, the time of its arrival, and the stores with a login that were in `request.session`
+    since."""
 
     request: Any
     arrived_at: datetime
@@ -29,7 +30,7 @@ _at_hand: ContextVar[AtHand | None] = ContextVar("sessions_ext_request", default
 
 @contextmanager
 def at_hand(request: HttpRequest) -> Iterator[AtHand]:
-    """Let this be the request at hand. It arrived when this was first said of it."""
+    """Make this the request at hand. The first call for a request is its arrival."""
     now = _at_hand.get()
     if now is not None and now.request is request:
         yield now
@@ -55,15 +56,15 @@ def arrival() -> datetime | None:
 
 
 def note_login(store: Any) -> None:
-    """Let the middleware know of a login that the request at hand is by."""
+    """Tell the middleware that this store holds a login of the request at hand."""
     now = _at_hand.get()
     if now is not None and now.request.session is store and store not in now.stores:
         now.stores.append(store)
 
 
 class SessionOf(LazyObject):  # type: ignore[type-arg]
-    """The row of the login in `request.session`, for as long as the same store stands there. `resolve`
-    gives it; `store_of` gives the store."""
+    """The row of the login in `request.session`. `resolve(request)` finds it, again if another store is
+    put there."""
 
     def __init__(self, request: Any, resolve: Callable[[Any], UserSession | None]) -> None:
         vars(self).update(_request=request, _resolve=resolve, _store=None, _row=None)
@@ -82,21 +83,21 @@ class SessionOf(LazyObject):  # type: ignore[type-arg]
 
 
 def resolve_anew(session: SessionOf) -> None:
-    """Let this be resolved when it is read next."""
+    """Resolve this again when it is read next."""
     vars(session)["_store"] = None
 
 
 def carries_token(request: Any) -> bool:
-    """Whether the request is that of a token's session: then it stays so whatever its cookie says."""
+    """Whether a token has set the request's session. It stays that one, whatever the cookie says."""
     return type(getattr(request, "user_session", None)) is UserSession
 
 
 def carry_nobody(request: Any) -> None:
-    """Let the request be nobody's any more, after the logout of a token's session."""
+    """Make the request anonymous, after the logout of a token's session."""
     request.user, request.auser = AnonymousUser(), partial(later, AnonymousUser())
     request.user_session, request.auser_session = None, partial(later, None)
 
 
 async def later(value: Any) -> Any:
-    """The value, for who awaits it."""
+    """The value, for callers that await it."""
     return value

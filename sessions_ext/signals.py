@@ -7,6 +7,15 @@ from typing import Any
 from django.db import transaction
 from django.dispatch import Signal
 
+__all__ = [
+    "session_client_changed",
+    "session_flagged",
+    "session_limit_reached",
+    "session_revoked",
+    "session_started",
+    "sessions_cleaned",
+]
+
 # A login got its row. Sends: session, request (or None).
 session_started = Signal()
 

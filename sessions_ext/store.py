@@ -1,5 +1,5 @@
-"""A session store that gives out the data of a login only after its row was verified, whoever asks:
-a view, another package, a websocket, a copy of the store. It stands before an engine's own."""
+"""A session store in front of an engine's own. It gives out the data of a login only after verifying its
+row, whoever asks: a view, another package, a websocket, a copy of the store."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -24,15 +24,17 @@ from .payloads import LoadsByStatement, loads_as_django_does
 from .reasons import RevokedReason
 from .requests import SessionOf, arrival, at_hand, carries_token, carry_nobody, note_login, request_at_hand
 
-# Where the id of the row stands in the session data, and what it says of `authenticated_at`.
+__all__ = ["VerifiedStore", "verified"]
+
+# The keys in the session data that hold the row's id and its stamp, see authentication.stamp().
 ID_KEY = "_sessions_ext"
 STAMP_KEY = "_sessions_ext_authenticated"
 
 
 @cache
 def verified(engine_store: Any) -> type["VerifiedStore"]:
-    """The class that stands before an engine's SessionStore: the same tables and the same keys, but
-    loading verifies and flushing revokes. An engine of a project's own is a module with
+    """A subclass of an engine's SessionStore, with the same tables and keys, where loading verifies and
+    flushing revokes. A project's own engine is a module with
 
         SessionStore = verified(TheirSessionStore)
     """
@@ -45,13 +47,13 @@ def verified(engine_store: Any) -> type["VerifiedStore"]:
 
 
 def verified_store(request: HttpRequest) -> "VerifiedStore":
-    """Whatever stands in `request.session`, as a verified store."""
+    """The store in `request.session`, verified."""
     return cast("VerifiedStore", as_verified(request.session))
 
 
 def as_verified(store: Any) -> Any:
-    """A store of an engine, verified. It stays the same object, so that whoever took hold of it before
-    gets verified data as well. What is no store stays as it is."""
+    """Make an engine's store a verified one. It stays the same object, so that whoever took it before
+    gets verified data as well. Anything that is not a store stays as it is."""
     if isinstance(store, SessionBase) and not isinstance(store, VerifiedStore):
         is_accessed = vars(store).pop("accessed", False)
         engine_store: Any = type(store)
@@ -61,12 +63,12 @@ def as_verified(store: Any) -> Any:
 
 
 def show(request: Any) -> None:
-    """Let `request.user_session` be resolved from `request.session` when it is read next."""
+    """Make `request.user_session` lazy: it is resolved from `request.session` when it is read next."""
     request.user_session = SessionOf(request, session_of)
 
 
 def user_of(request: HttpRequest) -> Any:
-    """Who is logged in by `request.session`, or None."""
+    """The user who is logged in by `request.session`, or None."""
     with at_hand(request):
         return verified_store(request).user
 
@@ -78,12 +80,12 @@ def session_of(request: HttpRequest) -> UserSession | None:
 
 
 class VerifiedStore(SessionBase):
-    """Loading verifies, flushing revokes. Loading is all or nothing: what could not be verified leaves
-    no data behind."""
+    """Loading verifies, flushing revokes. Loading is all or nothing: if verifying fails, the store
+    keeps no data."""
 
     engine_store: Any
     _login: authentication.Login | None = None
-    _is_verified = False  # as are data that were copied, or loaded by the engine's own class
+    _is_verified = False  # data that were copied, or loaded by the engine's own class, are not verified
     _is_unknown = _is_late = _is_undone = _is_accessed = _is_spared = False
     has_started = False  # a login of this request made the row
     renews_key = False  # a login of this request kept the row
@@ -92,24 +94,24 @@ class VerifiedStore(SessionBase):
 
     @property
     def user(self) -> Any:
-        """Who is logged in, or None; the first access loads and verifies."""
+        """The user who is logged in, or None. The first access loads and verifies."""
         self._get_session()
         return self._login.user if self._login else None
 
     @property
     def user_session(self) -> UserSession | None:
-        """The row of the login, or None; the first access loads and verifies."""
+        """The row of the login, or None. The first access loads and verifies."""
         self._get_session()
         return self._login.session if self._login and self._login.user is not None else None
 
     @property
     def login(self) -> authentication.Login | None:
-        """The login as far as it is known: nothing is loaded for it."""
+        """The login if it was verified already, or None. Loads nothing."""
         return self._login if self._is_verified else None
 
     def is_superseded(self) -> bool:
-        """Whether the login of this request has ended meanwhile, or the person has proved again who they
-        are, which comes with a new key. One query; none where nobody is logged in."""
+        """Whether the login of this request has ended meanwhile, or the person has logged in again,
+        which makes a new session key. One query; none where nobody is logged in."""
         if self._login is None:
             return False
         session = self._login.session
@@ -117,12 +119,12 @@ class VerifiedStore(SessionBase):
         return stored is None or stored.authenticated_at != session.authenticated_at
 
     def leave_cookie(self) -> None:
-        """Let this late answer neither save the session nor touch the browser's cookie."""
+        """Keep this late answer from saving the session and from changing the browser's cookie."""
         self._forget()
         self._is_late = True
 
     def carry(self, session: UserSession, user: Any) -> None:
-        """Be the login of this user by this row from now on."""
+        """Make this store the login of this user by this row."""
         self[ID_KEY] = str(session.pk)
         self[STAMP_KEY] = authentication.stamp(session)
         self._login = authentication.Login(session, user)
@@ -130,12 +132,12 @@ class VerifiedStore(SessionBase):
         note_login(self)
 
     def spare(self) -> None:
-        """Let the flush that comes next pass: Django's logout() flushes `request.session`, also where it
-        logs out the session of a token, which is another one."""
+        """Ignore the next flush. Django's logout() always flushes `request.session`, even where it logs
+        out a token, whose session is another one."""
         self._is_spared = True
 
     def undo_login(self) -> None:
-        """Be nobody's again, with the data that were there before login()."""
+        """Make this store nobody's again, with the data from before login()."""
         for key in (auth.SESSION_KEY, auth.BACKEND_SESSION_KEY, auth.HASH_SESSION_KEY, ID_KEY, STAMP_KEY):
             self.pop(key, None)
         self._login, self._is_undone = None, True
@@ -170,7 +172,7 @@ class VerifiedStore(SessionBase):
         self._get_session()
         had_ended = self._login is not None and not self._login.session.revoke(RevokedReason.LOGOUT)
         self._forget()
-        # Whoever logs out wants the cookie gone; but not a newer one, of a later login.
+        # A logout deletes the cookie, but not the newer one of a later login.
         self._is_unknown, self._is_late = False, self._is_late or had_ended
         request = request_at_hand()
         if request is not None and request.session is self and not carries_token(request):
@@ -195,8 +197,8 @@ class VerifiedStore(SessionBase):
 
     @property
     def keeps_cookie(self) -> bool:
-        """Whether the answer leaves the browser's cookie as it is, which may be a newer one by now: the
-        login ended while this request was under way, or its key was exchanged for another."""
+        """Whether the answer leaves the browser's cookie alone, because the browser may have a newer
+        one: the login ended during this request, or its session key was replaced."""
         return self._is_late or (self._is_unknown and self.is_empty())
 
     # Without this attribute SessionMiddleware neither sets nor deletes a cookie.
@@ -232,7 +234,7 @@ class VerifiedStore(SessionBase):
         return _blank, (self.engine_store,), {k: v for k, v in vars(self).items() if k not in left_out}
 
     def _verify(self) -> None:
-        """Hold the loaded data against the table, and drop that of a login which has ended."""
+        """Check the loaded data against the table, and drop the data of a login that has ended."""
         self._is_verified, self._login = True, None
         data = self._session_cache
         try:
@@ -265,7 +267,7 @@ class VerifiedStore(SessionBase):
             self._forget()
             self._is_late = True
         else:
-            # Known also where Django's rules accept nobody, so that a flush ends it.
+            # Kept even where Django's rules accept nobody, so that a flush can end the session.
             self._login = login
             note_login(self)
             if login.renewed_hash:
@@ -273,8 +275,8 @@ class VerifiedStore(SessionBase):
                 self[auth.HASH_SESSION_KEY] = login.renewed_hash
 
     def _adopt(self) -> None:
-        """Start a row for a valid login without one: from before the app was installed, or from where a
-        row would come with each request."""
+        """Start a row for a valid login without one. Such a login is older than the installation, or
+        comes from a backend that logs in at each request (REMOTE_USER)."""
         request = request_at_hand()
         if request is None or request.session is not self or self.waits_for_cookie:
             self._is_verified = False  # nobody knows who is calling; the next one may
@@ -288,12 +290,12 @@ class VerifiedStore(SessionBase):
             return
         self._login = authentication.Login(session, user)
         note_login(self)
-        # Not before the row is sure to stay: a view's transaction may yet roll it back.
+        # Only when the row is sure to stay: the view's transaction may still roll it back.
         transaction.on_commit(partial(self._keep, session), using=session._state.db)
 
     def _adopted_row(self, user: Any, request: HttpRequest) -> UserSession | None:
-        # The id follows from the session key, so that requests that arrive together make one row, and so
-        # that a cookie from before the adoption cannot open the session again once it has ended.
+        # The id is derived from the session key. So requests that arrive together make one row, and a
+        # cookie from before the adoption cannot open the session again after its end.
         key = salted_hmac(ID_KEY, self.session_key or uuid.uuid4().hex, algorithm="sha256")
         session_id, sessions = adopted_id(key.digest()), UserSession.objects
         try:
@@ -316,8 +318,8 @@ class VerifiedStore(SessionBase):
 
 
 def cookie_end(store: SessionBase) -> datetime | None:
-    """When the cookie will end if it is issued now, LIFETIME from now at the latest;
-    None for a cookie that slides with every request."""
+    """When a cookie that is issued now will end, at most LIFETIME from now. None for a cookie whose end
+    moves with every request."""
     if settings.SESSION_SAVE_EVERY_REQUEST:
         return None
     age = timedelta(seconds=min(max(store.get_expiry_age(), 1), conf.LIFETIME.total_seconds()))

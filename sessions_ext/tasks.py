@@ -1,4 +1,4 @@
-"""What Django's own task framework does, for a project with a task backend."""
+"""Tasks for Django's own task framework (Django 6.0)."""
 
 from dataclasses import asdict
 from typing import Any

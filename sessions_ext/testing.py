@@ -11,6 +11,8 @@ from .conf import conf
 from .models import RevokedReason, UserSession
 from .store import ID_KEY
 
+__all__ = ["UserFactory", "UserSessionFactory", "log_in"]
+
 
 class UserFactory(factory.django.DjangoModelFactory):  # type: ignore[misc]
     """A user of the project's own model. A password can be passed; it is "password" otherwise."""
@@ -33,7 +35,7 @@ class UserFactory(factory.django.DjangoModelFactory):  # type: ignore[misc]
 
 
 class UserSessionFactory(factory.django.DjangoModelFactory):  # type: ignore[misc]
-    """An active session, or with a trait a revoked or an expired one."""
+    """An active session. The traits `revoked` and `expired` make one that has ended."""
 
     class Meta:
         model = UserSession

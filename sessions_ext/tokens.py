@@ -33,6 +33,8 @@ from .requests import later
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
+__all__ = ["TokenPair", "alogin", "arefresh", "averify", "login", "refresh", "verify"]
+
 logger = logging.getLogger("sessions_ext")
 
 P = ParamSpec("P")
@@ -41,8 +43,8 @@ R = TypeVar("R")
 ACCESS, REFRESH = "access", "refresh"
 CLAIMS = ["sub", "sid", "jti", "iat", "exp", "type", "auth", "stamp"]
 CARRIED = ("user", "auser", "user_session", "auser_session")
-# What PyJWT would decode leniently: the signature has one spelling, and nothing is read that
-# is too long to be ours.
+# PyJWT decodes leniently. Here a signature has one spelling, and nothing is read that is too long to be one
+# of our tokens.
 _SPELLING = re.compile(r"[\w-]{1,100}\.[\w-]{1,4000}\.[\w-]{42}[AEIMQUYcgkosw048]", re.ASCII)
 
 
@@ -86,8 +88,8 @@ def login(request: HttpRequest, user: "AbstractBaseUser", backend: str | None = 
 
 @sensitive_variables()
 def verify(token: str) -> UserSession | None:
-    """The active session of an access token, with its user joined; None for whatever else is
-    passed. One query: a revoke, a new password or a disabled account bites at once."""
+    """The active session of an access token, with its user joined; None for anything else. One query: a
+    revoke, a new password or a disabled account takes effect at once."""
     claims = _decode(token, ACCESS)
     login = claims and _login(claims, may_be_cached=True)
     return login[0] if login else None
@@ -95,12 +97,12 @@ def verify(token: str) -> UserSession | None:
 
 @sensitive_variables()
 def refresh(token: str, request: HttpRequest | None = None) -> TokenPair | None:
-    """The next pair for a refresh token, which this uses up; None for whatever else is passed.
+    """The next pair for a refresh token, which is then used up; None for anything else.
 
-    A token that was used up before is a replay, and ends the session (RFC 9700, 4.14.2): unless
-    it is the one that the current token replaced within REFRESH_GRACE, when the current pair
-    is given out again. Answer None with a response: an exception that leaves the view
-    undoes the end of the session with the rest of its transaction (ATOMIC_REQUESTS).
+    A token that was used before is a replay and ends the session (RFC 9700, 4.14.2). There is one
+    exception: the token that the current one replaced within REFRESH_GRACE gets the current pair again.
+    Answer None with a response: under ATOMIC_REQUESTS, an exception that leaves the view would also
+    undo the end of the session.
     """
     claims = _decode(token, REFRESH)
     login = claims and _login(claims)
@@ -160,7 +162,7 @@ def bearer_token(request: HttpRequest) -> str | None:
 
 
 def carry(request: Any, session: UserSession) -> None:
-    """Make a request that of a verified session and its user."""
+    """Set a request's user and session to those of a verified session."""
     request.user, request.auser = session.user, partial(later, session.user)
     request.user_session, request.auser_session = session, partial(later, session)
 
@@ -172,8 +174,8 @@ def _is_within_grace(session: UserSession) -> bool:
 
 
 def _login(claims: dict[str, Any], *, may_be_cached: bool = False) -> tuple[UserSession, str] | None:
-    """The active session that the claims name and the path of the backend of its login, if
-    its user may be logged in by them."""
+    """The active session that the claims name, and the path of its login's backend; None if the login
+    is not valid."""
     backends = {_digest(path): path for path in settings.AUTHENTICATION_BACKENDS}
     backend, _, auth_hash = claims["auth"].partition(".")
     if backend not in backends:
@@ -255,6 +257,6 @@ def _are_of_their_kinds(claims: dict[str, Any]) -> bool:
 
 
 def _keys() -> Iterator[bytes]:
-    # Derived, so that a token which another library signed with the same key is not one of ours.
+    # Derived, so that a token that another library signed with the same key is not one of ours.
     for key in (conf.SIGNING_KEY or settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
         yield hashlib.sha256(b"sessions_ext.tokens" + force_bytes(key)).digest()

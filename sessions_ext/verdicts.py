@@ -1,9 +1,9 @@
-"""What the CACHE knows of verified sessions: for VERDICT_TTL they are not asked of the database.
+"""Verdicts: sessions that were verified. The CACHE remembers them for VERDICT_TTL, which saves the query.
 
-A verdict names the version of its user, which is a random text beside it in the cache. Whatever ends a
-session or changes its user makes a new version, after the commit, and so ends every verdict
-that was filled before, or is filled late by somebody who read the old row. A version that was
-evicted ends them as well; a cache that cannot be reached is asked nothing.
+A verdict names the version of its user, a random text that is cached beside it. Whatever ends a session or
+changes its user sets a new version, after the commit. That ends every verdict that was set before, and
+every one that is set late by somebody who read the old row. If the cache evicts the version, that ends the
+verdicts as well. If the cache cannot be reached, the database answers.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ logger = logging.getLogger("sessions_ext")
 
 T = TypeVar("T")
 
-# Read from the table when they are needed: the cache is no place for them, or they change.
+# Read from the table when they are needed: they are secret, or they change.
 LEFT_OUT = {"password", "refresh_token_id", "previous_refresh_token_id", "refreshed_at"}
 CLOSED = "closed"
 RECALLED = "_sessions_ext_recalled"
@@ -35,16 +35,16 @@ CHUNK = 1000
 
 
 class Verdict(NamedTuple):
-    """A session as it was verified, with its user joined, and the session auth hashes that held for
-    that user then: of the password, which the cache does not have."""
+    """A session as it was verified, with its user joined. `hashes` are the session auth hashes that
+    were valid for the user then. They are made from the password, which the cache does not have."""
 
     session: "UserSession"
     hashes: list[str]
 
 
 def get(model: Any, using: str, user_id: Any, session_id: Any) -> tuple[Verdict | None, str | None]:
-    """What was verified within VERDICT_TTL, or None; and the version to set() a verdict under that is
-    made from the database now. One call of the cache."""
+    """The verdict about a session, or None; and the version under which to set() one that is read from
+    the database now. One call to the cache."""
     verdict_key, version_key = _verdict_key(using, user_id, session_id), _version_key(user_id)
 
     def ask(cache: BaseCache) -> tuple[Verdict | None, str | None]:
@@ -65,7 +65,7 @@ def get(model: Any, using: str, user_id: Any, session_id: Any) -> tuple[Verdict 
 
 
 def set(session: "UserSession", hashes: list[str], version: str) -> None:  # noqa: A001
-    """Remember this session, which the database has just given out, for VERDICT_TTL."""
+    """Remember a session, which was just read from the database, for VERDICT_TTL."""
     using = session._state.db or ""
     if connections[using].in_atomic_block:
         return  # what was read may be older than the version, or never be committed
@@ -80,21 +80,21 @@ def set(session: "UserSession", hashes: list[str], version: str) -> None:  # noq
 
 
 def delete(session: "UserSession") -> None:
-    """Ask the database for this session the next time: something about it is new."""
+    """Forget the verdict about this session, because something about it has changed."""
     key = _verdict_key(session._state.db or "", session.user_id, session.pk)
     _asking(lambda cache: cache.delete(key))
 
 
 def bring_up_to_date(user: Any, using: str, update_fields: Iterable[str] | None) -> None:
-    """Let a user who was recalled, and is about to be saved, write what was changed, and not
-    what the cache did not know to be old: one query. What the caller names is written as it is."""
+    """Before a user from the cache is saved, refresh what the code did not change, so that the save
+    writes no outdated value back. One query. What the caller names is written as it is."""
     kept = vars(user).get("_prefetched_objects_cache", {})
     if not (recalled := kept.pop(RECALLED, None)):
         return
     if update_fields is not None:
         named = {user._meta.get_field(name).attname for name in update_fields}
         loaded = {field.attname for field in user._meta.concrete_fields if not field.primary_key}
-        if not loaded & vars(user).keys() <= named:  # else Django named them, for what is not loaded
+        if not loaded & vars(user).keys() <= named:  # else Django named them: not all is loaded
             kept[RECALLED] = {name: each for name, each in recalled.items() if name not in named}
             return
     if using != user._state.db:
@@ -106,8 +106,8 @@ def bring_up_to_date(user: Any, using: str, update_fields: Iterable[str] | None)
 
 
 def invalidate(user_ids: Iterable[Any], using: str) -> None:
-    """End the verdicts about these users' sessions. Within a transaction nothing is filled from
-    now to its commit; and if the commit is never told of, until the version runs out."""
+    """End the verdicts about these users' sessions. In a transaction, no verdict is set from now until
+    the commit. If the news of the commit is lost, none is set until the version expires."""
     keys = [_version_key(user_id) for user_id in user_ids]
     if not (conf.CACHE and keys):
         return
@@ -134,7 +134,7 @@ def _set_many(versions: dict[str, str], cache: BaseCache) -> list[Any]:
 
 
 def _asking(ask: Callable[[BaseCache], T]) -> T | None:
-    """What the cache answers; None where there is none, or none that answers."""
+    """What the cache answers; None without a CACHE, or where it fails."""
     if not conf.CACHE:
         return None
     try:
@@ -148,7 +148,7 @@ def _read(model: Any, using: str, verdict: dict[str, Any]) -> Verdict:
     user_field = model._meta.get_field("user")
     session: UserSession = _instance(model, using, verdict["session"])
     user = _instance(user_field.related_model, using, verdict["user"])
-    # It stands where refresh_from_db() forgets it.
+    # Kept in the place that refresh_from_db() clears.
     user._prefetched_objects_cache = {RECALLED: deepcopy(verdict["user"])}
     user_field.set_cached_value(session, user)
     return Verdict(session, verdict["hashes"])
@@ -173,7 +173,7 @@ def _verdict_key(using: str, user_id: Any, session_id: Any) -> str:
 
 
 def _version_key(user_id: Any) -> str:
-    # Of all databases: two aliases may be of one.
+    # The same for all databases: two aliases may name one.
     return _key("version", user_id)
 
 

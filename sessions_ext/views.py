@@ -1,5 +1,5 @@
-"""The page "Your devices". It works without JavaScript: whatever changes something is a form, which
-needs its CSRF token also in a project without the middleware."""
+"""The page "Your devices". It works without JavaScript: every change is a form, which needs its CSRF token
+even in a project without the CSRF middleware."""
 
 from collections.abc import Callable
 from typing import Any
@@ -46,7 +46,8 @@ class SessionsMixin:
 
     @property
     def own_sessions(self) -> UserSessionQuerySet:
-        sessions: UserSessionQuerySet = UserSession.objects.for_user(self.request.user)
+        # Not of a replica: whoever changes something and looks sees it changed.
+        sessions: UserSessionQuerySet = UserSession.objects.primary.for_user(self.request.user)
         return sessions
 
     @cached_property
@@ -75,7 +76,7 @@ class ActionView(LoginRequiredMixin, RedirectURLMixin, SessionsMixin, View):
         return reverse("sessions_ext:list")
 
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        # As after a login that this was the way to.
+        # Where people come after a login that this view asked for.
         url = self.get_success_url()
         return HttpResponseRedirect(self.get_default_redirect_url() if url == request.path else url)
 
@@ -85,7 +86,7 @@ class ActionView(LoginRequiredMixin, RedirectURLMixin, SessionsMixin, View):
 
 
 class TrustView(ActionView):
-    """Marks the device of an active session as trusted; with `trust=no`, not any more."""
+    """Marks the device of an active session as trusted, or with `trust=no` as not trusted."""
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         is_trusted = request.POST.get("trust") != "no"
@@ -119,7 +120,7 @@ class ReauthenticatingView(ActionView):
         if form.is_valid():
             if self.current:
                 authentication.renew(self.current)
-            # Also where the password's hash was renewed by the way; and a new session key.
+            # Keeps the login valid if the password's hash was renewed, and gives it a new session key.
             update_session_auth_hash(request, form.user)
             return self.act()
         return render(
@@ -138,7 +139,7 @@ class ReauthenticatingView(ActionView):
 
 
 class RevokeView(ReauthenticatingView):
-    """Signs out one session; the current one without a password, and like a logout."""
+    """Signs out one session. To sign out the current one is a logout, and needs no password."""
 
     def is_sensitive(self) -> bool:
         session = self.own_sessions.filter(pk=self.kwargs["pk"]).first()

@@ -126,7 +126,7 @@ def test_an_app_that_makes_stores_itself_needs_a_verified_engine(monkeypatch):
     monkeypatch.setattr(checks, "READ_SESSIONS_THEMSELVES", ("axes", "not.installed"))
     (message,) = found(SESSION_ENGINE=f"{ENGINE}cached_db")
     assert (message.id, message.is_serious()) == ("sessions_ext.W007", False)
-    assert "axes makes stores" in message.msg
+    assert "axes opens sessions" in message.msg
     assert "'sessions_ext.engines.cached_db'" in message.hint
     assert found(SESSION_ENGINE="sessions_ext.engines.cached_db") == []
     assert found(SESSION_ENGINE="project.engine") == []

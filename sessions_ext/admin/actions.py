@@ -15,7 +15,6 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -25,6 +24,7 @@ from ..querysets import UserSessionQuerySet, revoke_rows, trust_rows
 from ..reasons import with_note
 
 BATCH = 1000
+WALKS = 100
 SHOWN = 20
 COUNTED_AT_MOST = 10_000
 TEMPLATES = "admin/sessions_ext/usersession"
@@ -114,58 +114,70 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @action(_("Revoke selected sessions"))
     def revoke_selected(self, request: HttpRequest, queryset: UserSessionQuerySet) -> HttpResponse | None:
-        return self._confirmed(request, REVOKE, queryset.active())
+        return self._confirmed(request, REVOKE, _written(queryset).active())
 
     @action(_("Revoke all sessions of the selected users"))
     def revoke_users(self, request: HttpRequest, queryset: UserSessionQuerySet) -> HttpResponse | None:
-        sessions = self.get_queryset(request).select_related("user")
-        users = queryset.order_by().values("user_id")
-        return self._confirmed(request, REVOKE_USERS, sessions.active().filter(user_id__in=users))  # type: ignore[attr-defined]
+        sessions = self._active(request).select_related("user")
+        users = _written(queryset).order_by().values_list("user_id", flat=True).distinct()
+
+        def batches() -> Iterator[UserSessionQuerySet]:
+            for these in _in_chunks(list(users)):
+                yield from _until_nobody_is_left(sessions.filter(user_id__in=these))
+
+        return self._confirmed(request, REVOKE_USERS, sessions.filter(user_id__in=users), batches)
 
     @action(_("Mark selected as trusted"))
     def trust_selected(self, request: HttpRequest, queryset: UserSessionQuerySet) -> HttpResponse | None:
-        return self._confirmed(request, TRUST, queryset.active().filter(is_trusted=False))
+        return self._confirmed(request, TRUST, _written(queryset).active().filter(is_trusted=False))
 
     @action(_("Mark selected as not trusted"))
     def untrust_selected(self, request: HttpRequest, queryset: UserSessionQuerySet) -> HttpResponse | None:
-        return self._confirmed(request, DISTRUST, queryset.active().filter(is_trusted=True))
+        return self._confirmed(request, DISTRUST, _written(queryset).active().filter(is_trusted=True))
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("sessions_ext.revoke_usersession")
 
     @transaction.non_atomic_requests
     def end_all_view(self, request: HttpRequest) -> HttpResponse:
-        """Ends every session that there is by now, in batches: if it is interrupted, those that
-        are done stay done."""
+        """Ends every session that this admin shows to whoever asks, in batches, until none is left: if it
+        is interrupted, those that are done stay done."""
         if not (self.has_revoke_permission(request) and self.has_view_permission(request)):
             raise PermissionDenied
-        sessions: UserSessionQuerySet = UserSession.objects.active().filter(created_at__lte=timezone.now())
+        sessions = self._active(request)
         form = EndAllForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
             own = getattr(request, "user_session", None)
             if own and form.cleaned_data["spare_own"]:
                 sessions = sessions.exclude(pk=own.pk)
             note = form.cleaned_data["reason"]
-            # Before and after, for a run that does not come to its end.
+            # Before and after, because the run may be cut off in between.
             _log_for_all(request, _with_note(gettext("Started ending everybody's sessions"), note))
-            count = sum(len(_revoke(batch, note)) for batch in _in_batches(sessions))
+            count = sum(len(_revoke(batch, note)) for batch in _until_nobody_is_left(sessions))
             _log_for_all(request, _with_note(_told_of_revoked(count), note))
             self.message_user(request, _told_of_revoked(count), messages.SUCCESS)
             return HttpResponseRedirect(self.list_url)
         context = {"title": _("End everybody's sessions"), "form": form, "is_revoking": True}
         return self._page(request, "end_all", sessions, context)
 
+    def _active(self, request: HttpRequest) -> UserSessionQuerySet:
+        """What get_queryset() lets whoever asks see, which may be one tenant's."""
+        sessions: Any = self.get_queryset(request)
+        return _written(sessions).active()
+
     def _confirmed(
-        self, request: HttpRequest, act: Act, sessions: UserSessionQuerySet
+        self,
+        request: HttpRequest,
+        act: Act,
+        sessions: UserSessionQuerySet,
+        batches: Callable[[], Iterator[UserSessionQuerySet]] | None = None,
     ) -> HttpResponse | None:
-        """Ask first. When that is answered, act, log and tell."""
+        """Ask first. When that is answered, act on the sessions, or on all `batches`, log and tell."""
         form = ReasonForm(request.POST if "confirmed" in request.POST else None)
         if form.is_valid():
             note = form.cleaned_data["reason"]
-            # All at once: an act changes what a filter of the list finds.
-            pks = list(sessions.order_by("pk").values_list("pk", flat=True))
-            batches = (_by_pk(pks[start : start + BATCH]) for start in range(0, len(pks), BATCH))
-            count = sum(self._act(request, act, batch, note) for batch in batches)
+            found = batches() if batches else _batches_of_now(sessions)
+            count = sum(self._act(request, act, batch, note) for batch in found)
             self.message_user(request, act.told(count), messages.SUCCESS if count else messages.WARNING)
             return None
         shown = list(sessions[:SHOWN])
@@ -185,7 +197,7 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
             "is_revoking": is_revoking,
             "selected": request.POST.getlist(helpers.ACTION_CHECKBOX_NAME),
             "select_across": select_across,
-            # What was ticked may have left the filter by the time of the answer.
+            # A session that was ticked may no longer match the filter when the answer comes.
             "target": here if select_across == "1" else self.list_url,
             "back": row_url(self.admin_site, shown[0]) if "from_row" in request.POST else here,
         }
@@ -242,13 +254,33 @@ def _log_for_all(request: HttpRequest, message: str) -> None:
     )
 
 
-def _in_batches(sessions: UserSessionQuerySet) -> Iterator[UserSessionQuerySet]:
-    """The sessions in the order of their ids; each batch is read when the one before is done."""
-    ahead = sessions.order_by("pk").values_list("pk", flat=True)
-    pks = list(ahead[:BATCH])
-    while pks:
+def _written(sessions: UserSessionQuerySet) -> UserSessionQuerySet:
+    """The same sessions, of the database that they are written to: a replica may lag behind."""
+    return sessions.using(UserSession.objects.primary.db)
+
+
+def _batches_of_now(sessions: UserSessionQuerySet) -> Iterator[UserSessionQuerySet]:
+    # All ids at once: an act changes what a filter of the list finds.
+    for pks in _in_chunks(list(sessions.order_by("pk").values_list("pk", flat=True))):
         yield _by_pk(pks)
-        pks = list(ahead.filter(pk__gt=pks[-1])[:BATCH])
+
+
+def _until_nobody_is_left(sessions: UserSessionQuerySet) -> Iterator[UserSessionQuerySet]:
+    """The sessions in batches, in the order of their ids, each read when the one before is done. Who logs
+    in behind that, as by a clock that is late, is found by the next walk, and the last finds nobody. (Where
+    somebody logs in all the time the walks end somewhere; the first was over all who were there before.)"""
+    ahead = sessions.order_by("pk").values_list("pk", flat=True)
+    for _walk in range(WALKS):
+        pks = first = list(ahead[:BATCH])
+        while pks:
+            yield _by_pk(pks)
+            pks = list(ahead.filter(pk__gt=pks[-1])[:BATCH])
+        if not first:
+            return
+
+
+def _in_chunks(items: list[Any]) -> Iterator[list[Any]]:
+    return (items[start : start + BATCH] for start in range(0, len(items), BATCH))
 
 
 def _by_pk(pks: list[UUID]) -> UserSessionQuerySet:

@@ -23,8 +23,8 @@ DATE_FORMATS = ("Y", "YEAR_MONTH_FORMAT", "MONTH_DAY_FORMAT")
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts up to LISTED_AT_MOST rows. Where there are more, `count` is an estimate, and the
-    pages end there: a deeper one would be read through to be skipped."""
+    """Counts up to LISTED_AT_MOST rows. Where there are more, `count` is an estimate, and the pages end
+    there: to reach a deeper page, the database would read every row before it."""
 
     is_at_beginning = False
 
@@ -35,7 +35,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
 
     @cached_property
     def _counted(self) -> tuple[int, bool]:
-        # What fits on a page is not counted, which would be a second pass over the table.
+        # A list that fits on one page is not counted: that would read the table a second time.
         if self.is_at_beginning and len(self.beginning) <= self.per_page:
             return len(self.beginning), False
         rows: Any = self.object_list
@@ -82,7 +82,7 @@ class UserSessionChangeList(ChangeList):
 
     @cached_property
     def dates(self) -> dict[str, Any]:
-        """What Django's date_hierarchy shows, but of the first row and the last, not of all."""
+        """What Django's date_hierarchy shows, from the first and the last row instead of from all."""
         chosen: tuple[int, ...] = ()
         for part in DATE_PARTS:
             if not (value := self.params.get(f"created_at__{part}")):

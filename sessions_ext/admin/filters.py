@@ -49,18 +49,19 @@ class ReasonFilter(admin.SimpleListFilter):
         if not reason:
             return queryset
         wanted = Q(revoked_reason=reason) | Q(revoked_reason__startswith=f"{reason}: ")
-        # The first condition is the cheaper one to find false.
+        # The first condition is the cheaper one to reject rows by.
         return queryset.revoked().filter(revoked_reason__startswith=reason).filter(wanted)
 
 
 class DeviceFilter(admin.SimpleListFilter):
-    """Offers the devices of the newest sign-ins; the address takes any other."""
+    """Offers the devices of the newest sign-ins. The URL takes any other as well."""
 
     title = _("device")
     parameter_name = "device"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
-        common = [device for device, number in newest_clients().devices.most_common(15) if device and number]
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        devices = newest_clients(model_admin.get_queryset(request)).devices
+        common = [device for device, number in devices.most_common(15) if device and number]
         if (chosen := self.value()) and chosen not in common:
             common.append(chosen)
         return [(device, device) for device in common]

@@ -14,7 +14,7 @@ from .display import SHOWN
 
 
 class _NoForms(BaseInlineFormSet):  # type: ignore[type-arg]
-    """So that saving a user neither reads nor writes a session."""
+    """Has no forms, so that saving a user neither reads nor writes a session."""
 
     def get_queryset(self) -> Any:
         return UserSession.objects.none()
@@ -25,8 +25,8 @@ class _NoForms(BaseInlineFormSet):  # type: ignore[type-arg]
 
 
 class UserSessionInline(admin.TabularInline):  # type: ignore[type-arg]
-    """A user's newest sessions, for the `inlines` of the project's UserAdmin. To be seen by who
-    may view sessions."""
+    """A user's newest sessions, for the `inlines` of the project's UserAdmin. Shown to those who may
+    view sessions."""
 
     model = UserSession
     formset = _NoForms

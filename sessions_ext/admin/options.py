@@ -84,7 +84,7 @@ class UserSessionAdmin(SessionActions):
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
         if sought := _id_or_address(term):
-            # Users first, or the database would read every session to join it with its own.
+            # Find the users first, or the database would join every session with its user.
             users = get_user_model()._base_manager.filter(**{get_user_model().USERNAME_FIELD: term})
             return queryset.filter(sought | Q(user_id__in=list(users.values_list("pk", flat=True)))), False
         return super().get_search_results(request, queryset, term)
@@ -100,7 +100,7 @@ class UserSessionAdmin(SessionActions):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        # What no database takes is as any wrong parameter is to Django.
+        # A value that no database takes is treated as Django treats any wrong parameter.
         wrong = HttpResponseRedirect(f"{request.path}?e=1")
         if any("\0" in value for values in request.GET.lists() for value in (values[0], *values[1])):
             return wrong
@@ -134,10 +134,11 @@ class UserSessionAdmin(SessionActions):
         if not self.has_view_permission(request):
             raise PermissionDenied
         request.current_app = self.admin_site.name
+        sessions: Any = self.get_queryset(request)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Sessions at a glance"),
-            "overview": overview.overview(),
+            "overview": overview.overview(sessions),
             "list_url": self.list_url,
             "opts": self.opts,
             "media": self.media,

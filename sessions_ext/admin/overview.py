@@ -5,6 +5,7 @@ COUNTED_AT_MOST active sessions on, their number is the planner's estimate, only
 newest sign-ins are ranked, and the days are left out: reading them would take minutes. All of it
 is cached for CACHED seconds."""
 
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
+from django.core.exceptions import EmptyResultSet
 from django.db.models import Case, CharField, Count, Q, Value, When
 from django.db.models.functions import TruncDate
 from django.utils import timezone
@@ -77,7 +79,7 @@ class Series:
 
     @property
     def width(self) -> float:
-        """Of a column, with a gap beside it."""
+        """The width of a column, which leaves a gap beside it."""
         return round(self.step * 0.8, 2)
 
     @property
@@ -113,19 +115,30 @@ class Overview:
     sampled: int
 
 
-def overview() -> Overview:
-    """Everything the page shows, at most a minute old; at most 8 statements."""
-    return _cached("overview", _overview)
+def overview(sessions: UserSessionQuerySet | None = None) -> Overview:
+    """Everything the page shows of these sessions (default: of all), at most a minute old; at most 8
+    statements."""
+    return _cached("overview", _overview, _all(sessions))
 
 
-def newest_clients() -> Clients:
-    """Devices and countries of the newest sign-ins, at most a minute old; one statement."""
-    return _cached("clients", _newest_clients)
+def newest_clients(sessions: UserSessionQuerySet | None = None) -> Clients:
+    """Devices and countries of the newest sign-ins among these sessions, at most a minute old; one
+    statement."""
+    return _cached("clients", _newest_clients, _all(sessions))
 
 
-def _cached(name: str, make: Callable[[], T]) -> T:
-    # With what names and days depend on.
-    key = f"sessions_ext.{name}.{get_language()}.{timezone.get_current_timezone_name()}"
+def _all(sessions: UserSessionQuerySet | None) -> UserSessionQuerySet:
+    every: UserSessionQuerySet = UserSession.objects.all() if sessions is None else sessions
+    return every.order_by()
+
+
+def _cached(name: str, make: Callable[[UserSessionQuerySet], T], sessions: UserSessionQuerySet) -> T:
+    # With what names and days depend on, and whose sessions these are: perhaps one tenant's.
+    try:
+        whose = hashlib.sha256(str(sessions.query).encode()).hexdigest()
+    except EmptyResultSet:
+        return make(sessions)
+    key = f"sessions_ext.{name}.{get_language()}.{timezone.get_current_timezone_name()}.{whose}"
     # The operator looks here when something is broken, and that may be the cache.
     try:
         found: T | None = cache.get(key)
@@ -134,16 +147,16 @@ def _cached(name: str, make: Callable[[], T]) -> T:
             "the default cache failed (%s), reading the admin's figures from the database",
             type(error).__name__,
         )
-        return make()
+        return make(sessions)
     if found is None:
-        found = make()
+        found = make(sessions)
         with suppress(Exception):
             cache.set(key, found, CACHED)
     return found
 
 
-def _newest_clients() -> Clients:
-    rows = UserSession.objects.order_by("-pk").values_list("device_info", "location")[:NEWEST]
+def _newest_clients(sessions: UserSessionQuerySet) -> Clients:
+    rows = sessions.order_by("-pk").values_list("device_info", "location")[:NEWEST]
     devices, countries = Counter[str](), Counter[str]()
     for device, location in rows:
         devices[device] += 1
@@ -151,11 +164,11 @@ def _newest_clients() -> Clients:
     return Clients(devices, countries)
 
 
-def _overview() -> Overview:
+def _overview(sessions: UserSessionQuerySet) -> Overview:
     now = timezone.now()
-    clients = newest_clients()
-    active, is_estimate = count_or_estimate(UserSession.objects.active(now), COUNTED_AT_MOST)
-    activity, sign_ins, reasons = (None, None, []) if is_estimate else _history(now, active)
+    clients = newest_clients(sessions)
+    active, is_estimate = count_or_estimate(sessions.active(now), COUNTED_AT_MOST)
+    activity, sign_ins, reasons = (None, None, []) if is_estimate else _history(sessions, now, active)
     return Overview(
         at=now,
         active=active,
@@ -165,24 +178,23 @@ def _overview() -> Overview:
         reasons=reasons,
         devices=_bars(clients.devices, lambda device: device or _("Unknown"), _query_of_device),
         countries=_bars(clients.countries, lambda country: country or _("Unknown")),
-        users=_users(now, is_estimate),
+        users=_users(sessions, now, is_estimate),
         sampled=clients.devices.total(),
     )
 
 
-def _history(now: datetime, active: int) -> tuple[Series, Series, list[Bar]]:
+def _history(sessions: UserSessionQuerySet, now: datetime, active: int) -> tuple[Series, Series, list[Bar]]:
     """Active sessions and sign-ins by day, and the reasons of the ends; three statements."""
     today = local(now).date()
     days = [today - timedelta(days=ago) for ago in reversed(range(DAYS))]
     since = now - timedelta(days=DAYS)
-    sessions: UserSessionQuerySet = UserSession.objects.all()
     started = Counter(dict(_per_day(sessions.signed_in_since(since), "created_at")))
     ended, reasons = Counter[date](), Counter[str]()
     for day, reason, number in (*_revoked(sessions, since), *_expired(sessions, since, now)):
         ended[day] += number
         reasons[reason] += number
-    # Back from now: what was active when a day began is what was when it ended, less what
-    # started on that day, and what ended on it.
+    # Backwards from now: the sessions active when a day began are those active when it ended, minus
+    # those that started that day, plus those that ended that day.
     standing = [active]
     for day in reversed(days[1:]):
         standing.append(max(standing[-1] - started[day] + ended[day], 0))
@@ -203,7 +215,7 @@ def _revoked(sessions: UserSessionQuerySet, since: datetime) -> Iterable[Any]:
 
 
 def _expired(sessions: UserSessionQuerySet, since: datetime, now: datetime) -> Iterable[Any]:
-    # As the list's filter by state calls them. The first condition is for the index.
+    # Named as in the list's filter by state. The first condition is for the index.
     why = Case(When(expires_at__lte=now, then=Value(EXPIRED)), default=Value(IDLE))
     ended = sessions.filter(is_revoked=False, expires_at__gt=since).alias(end=end_by_time())
     return _per_day(ended.filter(end__gt=since, end__lte=now), "end", why=why)
@@ -214,10 +226,10 @@ def _per_day(sessions: UserSessionQuerySet, column: str, **by: Any) -> Iterable[
     return rows.annotate(number=Count("pk"))
 
 
-def _users(now: datetime, is_estimate: bool) -> list[Bar]:
-    active = UserSession.objects.active(now).order_by()
+def _users(sessions: UserSessionQuerySet, now: datetime, is_estimate: bool) -> list[Bar]:
+    active = sessions.active(now)
     if is_estimate:
-        newest = UserSession.objects.order_by("-pk")[:NEWEST]
+        newest = sessions.order_by("-pk")[:NEWEST]
         active = active.filter(user_id__in=newest.values("user_id"))
     most = Counter(dict(active.values_list("user_id").annotate(n=Count("pk")).order_by("-n")[:ROWS]))
     names = get_user_model()._base_manager.in_bulk(list(most))

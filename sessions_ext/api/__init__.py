@@ -4,6 +4,7 @@ its own, and protects its own operations, sync or async, with `auth=session_auth
 from .auth import BearerAuth, CookieAuth, RateThrottle, session_auth
 from .login import login_router
 from .problems import PROBLEMS, Problem
+from .routers import share_paths
 from .sessions import router
 from .staff import staff_router
 
@@ -18,3 +19,5 @@ __all__ = [
     "session_auth",
     "staff_router",
 ]
+
+share_paths(login_router, router)

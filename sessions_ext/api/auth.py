@@ -36,7 +36,7 @@ class BearerAuth(HttpBearer):
             return None
         tokens.carry(request, session)
         if activity.is_due(session):
-            # After the transaction of a request, so that the row is not locked meanwhile.
+            # After the request's transaction, so that the row is not locked during it.
 
             def touch() -> None:
                 activity.record(session, request)
@@ -46,9 +46,9 @@ class BearerAuth(HttpBearer):
 
 
 class CookieAuth(APIKeyCookie):
-    """The session cookie, with Django's CSRF token for what is not safe. A request with a
-    bearer token is not for this class: one that fails does not fall back to the cookie. Nor is
-    one whose user another middleware has set: the row would be somebody else's."""
+    """The session cookie, with Django's CSRF token for unsafe methods. It refuses a request with a
+    bearer token: a wrong token never falls back to the cookie. It also refuses one whose user another
+    middleware has set: the row would be somebody else's."""
 
     param_name = settings.SESSION_COOKIE_NAME
 
@@ -68,8 +68,8 @@ session_auth = [BearerAuth(), CookieAuth()]
 class RateThrottle(threading.local, SimpleRateThrottle):
     """Limits calls by the client's address, at the rate that NINJA_DEFAULT_THROTTLE_RATES gives
     for the scope; without one it lets everything pass. A window begins with an address's first call, and
-    counts atomically. State is per thread, because ninja keeps that of a call on the throttle, which all
-    calls share.
+    counts atomically. State is per thread, because ninja keeps a call's state on the throttle, which
+    all calls share.
 
     A caller without an address passes: nobody can be told from another there, and one bucket for all
     would let each lock the others out. So does everybody while the cache is down. Both are logged."""
@@ -100,13 +100,13 @@ class RateThrottle(threading.local, SimpleRateThrottle):
         address = clients.client_ip(request)
         if address is None:
             return None
-        # Whoever has one address of IPv6 has a /64 of them.
+        # Whoever has one IPv6 address has a whole /64.
         ident = clients.network(address) if ":" in address else address
         return self.cache_format % {"scope": self.scope, "ident": ident}
 
     def _count(self, key: str, duration: Any) -> int:
-        """The number of this call in its window. Whoever calls at the same moment agrees on the window,
-        because only one of them can add it."""
+        """The number of this call in its window. Calls at the same moment agree on the window, because
+        only one of them can add it to the cache."""
         now = time.time()
         self.cache.add(key, now + duration, duration)
         end = self.cache.get(key) or now + duration

@@ -18,7 +18,7 @@ login_router = new_router("sessions")
 
 
 @login_router.post(
-    "/tokens",
+    "/sessions",
     auth=None,
     throttle=[RateThrottle("sessions_login")],
     response={201: SessionsExtTokens},
@@ -52,7 +52,7 @@ def login(request: HttpRequest, credentials: SessionsExtCredentials) -> Any:
 
 
 @login_router.post(
-    "/tokens/refresh",
+    "/sessions/refresh",
     auth=None,
     throttle=[RateThrottle("sessions_refresh")],
     response={200: SessionsExtTokens},
@@ -72,8 +72,8 @@ def refresh(request: HttpRequest, body: SessionsExtRefreshToken) -> Any:
 
 
 def _username(identifier: str) -> str:
-    """The user name of the one active account with this e-mail address, or what was given: a
-    user name of that spelling comes first."""
+    """The user name of the one active account with this e-mail address, or what was given if there is
+    not exactly one. A user name of that spelling comes first."""
     users = auth.get_user_model()
     name, email = users.USERNAME_FIELD, users.get_email_field_name()
     fields = {field.name for field in users._meta.get_fields()}

@@ -34,7 +34,7 @@ PROBLEMS = {
     "invalid_request": (422, gettext_lazy("The request does not match the documented schema.")),
     "throttled": (429, gettext_lazy("Too many requests. Try again later.")),
 }
-# Those that ninja itself answers with, before or around an operation.
+# What ninja itself answers with, before or around an operation.
 BY_STATUS = {
     400: "malformed_request",
     401: "not_authenticated",
@@ -68,8 +68,8 @@ def answer_problems(view: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def finish_answers(run: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Make problem details of ninja's own errors, whatever exception handlers the project's API
-    has; say how to authenticate; and let no cache keep an answer."""
+    """Turn ninja's own errors into problem details, whatever exception handlers the project's API has.
+    Say how to authenticate, and let no cache keep an answer."""
 
     @wraps(run)
     def call(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -94,9 +94,9 @@ def finish_answers(run: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
 
 
 def _read_body(request: HttpRequest) -> None:
-    """Read the body before ninja does, which would answer with an error of the server, and before a
-    parser does, which makes many times its size of it. The length that is told comes first: what is
-    known to be too large is not read."""
+    """Read the body before ninja does, which would answer 500, and before a parser does, which needs
+    many times its size in memory. The announced length is checked first, so that a body known to be too
+    large is not read."""
     told = request.META.get("CONTENT_LENGTH") or "0"
     if (told.isdecimal() and int(told) > MAX_BODY) or len(request.body) > MAX_BODY:
         raise RequestDataTooBig

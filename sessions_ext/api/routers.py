@@ -1,6 +1,10 @@
 """What the routers have in common."""
 
+from typing import Any
+
+from django.http import HttpRequest
 from ninja import Router
+from ninja.operation import Operation, PathView
 
 from .auth import session_auth
 from .problems import answer_problems, finish_answers
@@ -12,3 +16,45 @@ def new_router(tag: str) -> Router:
     made.add_decorator(answer_problems, mode="operation")
     made.add_decorator(finish_answers, mode="view")
     return made
+
+
+def share_paths(*routers: Router) -> None:
+    """Let routers have operations of other methods at the same path: Django asks only the first view that
+    a path leads to, and ninja makes one for each router."""
+    for router in routers:
+        for view in router.path_operations.values():
+            view.__class__ = _SharedPathView
+
+
+class _SharedPathView(PathView):
+    def clone(self) -> PathView:
+        cloned = super().clone()
+        cloned.__class__ = type(self)
+        return cloned
+
+    def _find_operation(self, request: HttpRequest) -> Operation | None:
+        found = (PathView._find_operation(view, request) for view in self._views(request.path))
+        return next(filter(None, found), None)
+
+    def _not_allowed(self) -> Any:
+        response = super()._not_allowed()
+        operations = [operation for view in self._views() for operation in view.operations]
+        response["Allow"] = ", ".join(sorted({method for each in operations for method in each.methods}))
+        return response
+
+    def _views(self, asked: str = "") -> list[Any]:
+        """Those of the path in all routers of this API, this one first. What was asked for may be a fixed
+        path of another router, which a parameter of this one has taken for its own."""
+        routers: Any = self.operations[0].api._get_bound_routers()
+        views = [
+            (bound.prefix, path, view) for bound in routers for path, view in bound.path_operations.items()
+        ]
+        (prefix, own), *_ = [(prefix, path) for prefix, path, view in views if view is self]
+        others = [
+            view
+            for other_prefix, path, view in views
+            if view is not self
+            and other_prefix == prefix
+            and (path == own or ("{" not in path and asked.endswith(path)))
+        ]
+        return [self, *others]

@@ -62,7 +62,7 @@ class SessionsExtTrust(Schema):
 
 
 class SessionsExtError(Schema):
-    loc: list[str] = Field(description="Where it is.", examples=[["body", "credentials", "username"]])
+    loc: list[str] = Field(description="Where the error is.", examples=[["body", "credentials", "username"]])
     msg: str = Field(examples=["Field required"])
     type: str = Field(examples=["missing"])
 
@@ -73,9 +73,11 @@ class SessionsExtProblem(Schema):
     type: str = Field(json_schema_extra={"format": "uri-reference"}, examples=["about:blank"])
     title: str = Field(examples=["Unauthorized"])
     status: int = Field(examples=[401])
-    detail: str = Field(description="For people.", examples=["Sign in, or refresh the access token."])
-    code: str = Field(description="For programs: it stays the same.", examples=["not_authenticated"])
-    errors: list[SessionsExtError] = Field([], description="Of an invalid request.")
+    detail: str = Field(
+        description="An explanation for people.", examples=["Sign in, or refresh the access token."]
+    )
+    code: str = Field(description="A stable code for programs.", examples=["not_authenticated"])
+    errors: list[SessionsExtError] = Field([], description="What is wrong with an invalid request.")
 
 
 PROBLEM_REF = f"#/components/schemas/{SessionsExtProblem.__name__}"
@@ -104,8 +106,8 @@ class SessionsExtSession(Schema):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> Any:
-        # A document has the schemas only that a schema names, and ninja takes none for other answers
-        # than of its own media type. Each router has an answer with this schema in it.
+        # A document lists only schemas that another one names, and ninja takes none for answers of
+        # another media type. So this schema, which every router answers with, names the problem's.
         schema = handler(core_schema)
         problems = handler(TypeAdapter(list[SessionsExtProblem]).core_schema)
         handler.resolve_ref_schema(schema)["x-problem"] = problems["items"]

@@ -117,7 +117,8 @@ def revoke_session(request: Any, session_id: UUID) -> Any:
 
 
 def sessions_of(user: Any) -> UserSessionQuerySet:
-    sessions: UserSessionQuerySet = UserSession.objects.for_user(user).newest_first()
+    # Not of a replica: whoever changes something and looks sees it changed.
+    sessions: UserSessionQuerySet = UserSession.objects.primary.for_user(user).newest_first()
     return sessions
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.contrib import auth
 from django.core.exceptions import ValidationError
-from django.db import DataError
+from django.db import DataError, router
 from django.db.models import CharField, TextField
 from django.urls import register_converter
 from django.urls.converters import StringConverter
@@ -13,6 +13,7 @@ from ninja.pagination import paginate
 
 from ..models import RevokedReason
 from ..querysets import UserSessionQuerySet
+from ..reasons import with_note
 from .problems import Problem, described
 from .routers import new_router
 from .schemas import Page, SessionsExtEnded, SessionsExtSession, State
@@ -20,14 +21,15 @@ from .sessions import in_state, revoke_one, sessions_of
 
 
 class AnyConverter(StringConverter):
-    """A text that is a primary key: it may hold a slash, and anything else."""
+    """A primary key that is a text. It may hold anything, even a slash."""
 
     regex = "(?s:.+)"
 
 
 def user_id_in_path() -> str:
-    """How a path has a user's primary key. One that may hold slashes takes every path between /users/ and
-    /sessions, those of the project's own included: so only where keys are texts."""
+    """The part of a path that holds a user's primary key. A text may hold slashes, so its part matches
+    every path between /users/ and /sessions, even the project's own: it is used only where keys are
+    texts."""
     key: Any = auth.get_user_model()._meta.pk
     while key.remote_field:
         key = key.target_field
@@ -62,7 +64,7 @@ def list_user_sessions(request: Any, user_id: str, state: State = "active") -> A
 def revoke_user_sessions(request: Any, user_id: str) -> Any:
     """Needs the permission `sessions_ext.revoke_usersession`."""
     sessions = _sessions_for_staff(request, user_id, "revoke")
-    return {"revoked": sessions.active().revoke(RevokedReason.ADMIN)}
+    return {"revoked": sessions.active().revoke(_by(request.user))}
 
 
 @staff_router.delete(
@@ -76,7 +78,13 @@ def revoke_user_sessions(request: Any, user_id: str) -> Any:
 )
 def revoke_user_session(request: Any, user_id: str, session_id: UUID) -> Any:
     """Needs the permission `sessions_ext.revoke_usersession`."""
-    revoke_one(_sessions_for_staff(request, user_id, "revoke"), session_id, RevokedReason.ADMIN)
+    revoke_one(_sessions_for_staff(request, user_id, "revoke"), session_id, _by(request.user))
+
+
+def _by(administrator: Any) -> str:
+    """The reason, with who it was: the row is then the record, also where the admin's log is not installed.
+    By the key, since the owner of the session may read it and is to learn no name."""
+    return with_note(RevokedReason.ADMIN, f"by {administrator.pk}")
 
 
 def _sessions_for_staff(request: Any, user_id: str, action: str) -> UserSessionQuerySet:
@@ -84,6 +92,7 @@ def _sessions_for_staff(request: Any, user_id: str, action: str) -> UserSessionQ
         raise Problem("permission_denied")
     users = auth.get_user_model()
     try:
-        return sessions_of(users._default_manager.get(pk=user_id))
+        known = users._default_manager.using(router.db_for_write(users))
+        return sessions_of(known.get(pk=user_id))
     except (users.DoesNotExist, ValidationError, ValueError, OverflowError, DataError):
         raise Problem("not_found") from None

@@ -1,5 +1,5 @@
 """Who is calling: address, device and place. Each answer comes from a dotted path
-that a project can change, and each fails open: no failure here fails a login."""
+that a project can change, and a failure here never fails a login."""
 
 from .addresses import network, normalise_ip, remote_address
 from .callers import Client, client_device, client_ip, describe, device

@@ -10,9 +10,9 @@ from django.http import HttpRequest
 
 from ..conf import conf
 
-# More characters no address has, with port, brackets and zone.
+# No address is longer, even with port, brackets and zone.
 ADDRESS_LENGTH = 100
-# So many hops of X-Forwarded-For are read, from the right.
+# How many hops of X-Forwarded-For are read, from the right.
 FORWARDED_HOPS = 20
 FORWARDED_LENGTH = FORWARDED_HOPS * ADDRESS_LENGTH
 
@@ -39,12 +39,12 @@ def _normalised(text: str) -> str | None:
 
 
 def remote_address(request: HttpRequest) -> str | None:
-    """The default CLIENT_IP: REMOTE_ADDR, or what the TRUSTED_PROXIES say they were called
-    from in X-Forwarded-For. A header from anywhere else is not believed.
+    """The default CLIENT_IP: REMOTE_ADDR, or the address that the TRUSTED_PROXIES report in
+    X-Forwarded-For. A header from anybody else is ignored.
 
-    TRUSTED_PROXIES as a list trusts a peer without an address, too: that is a Unix socket, which
-    only a process of this machine can reach. A hop that is needed and is no address, or is too
-    far or too long to be read, counts as no header at all. None for an unknown address."""
+    A list of TRUSTED_PROXIES also trusts a peer without an address: that is a Unix socket, which only a
+    process on this machine can reach. If a hop that is needed cannot be read (it is not an address, too
+    far left, or too long), the whole header is ignored. None for an unknown address."""
     trusted = conf.TRUSTED_PROXIES
     peer = normalise_ip(header(request, "REMOTE_ADDR"))
     if not trusted:
@@ -64,8 +64,8 @@ def remote_address(request: HttpRequest) -> str | None:
 
 
 def _hops(forwarded: str) -> Iterator[str | None]:
-    """The addresses of X-Forwarded-For, the nearest first: each proxy adds the one that it was
-    called from at the right end. None for what is no address, and for where the reading stops."""
+    """The addresses in X-Forwarded-For, nearest first: each proxy appends its caller's address on the
+    right. None stands for a hop that is not an address, and for the place where reading stops."""
     hops = forwarded[-FORWARDED_LENGTH:].rsplit(",", FORWARDED_HOPS)
     if len(forwarded) > FORWARDED_LENGTH:
         hops[0] = ""  # cut somewhere in the middle
@@ -74,8 +74,8 @@ def _hops(forwarded: str) -> Iterator[str | None]:
 
 @lru_cache(maxsize=1024)
 def network(ip_address: str | None) -> str | None:
-    """The network that a household or an office has of its own: IPv4 /24, IPv6 /64. None for an
-    unknown address, which is in no network: compare it with nothing."""
+    """The network around an address, as large as a household or an office has: IPv4 /24, IPv6 /64. None
+    for an unknown address. Two unknown addresses are not in one network: do not compare them."""
     if not ip_address:
         return None
     prefix = 64 if ":" in ip_address else 24

@@ -1,4 +1,5 @@
-"""Who sent a request: what the settings' callables say, and whatever they answer."""
+"""Who sent a request, according to the callables in the settings. What these return is made fit to
+store."""
 
 import logging
 import re
@@ -28,7 +29,8 @@ class Client:
 
 
 def describe(request: HttpRequest | None, ip_address: str | None = None, user_agent: str = "") -> Client:
-    """What is known of a caller; an address or user agent given outright wins over the request's."""
+    """What is known about a caller. An address or user agent that is passed in wins over the
+    request's."""
     address = normalise_ip(ip_address) or client_ip(request)
     agent = _agent(user_agent or header(request, "HTTP_USER_AGENT"))
     return Client(
@@ -50,8 +52,8 @@ def client_device(request: HttpRequest | None) -> str:
 
 
 def device(user_agent: str) -> str:
-    """The device of a stored user agent, as DEVICE_INFO names it now; "" where it is not known. Two
-    devices are compared by this: a name made earlier may be of other rules."""
+    """The device of a stored user agent, as DEVICE_INFO names it now; "" where it is not known. Compare
+    devices by this and not by stored names: those may come from older rules."""
     return _text(_ask(conf.DEVICE_INFO, user_agent) if user_agent else "", 255)
 
 

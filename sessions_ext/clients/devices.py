@@ -1,4 +1,5 @@
-"""Which device is calling, by its user agent. ua-parser knows most; what it does not is a line here."""
+"""Which device is calling, by its user agent. ua-parser knows most devices; the tables here add the
+others."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ import ua_parser
 
 from .names import without_links
 
-# A word of the user agent, and the browser or app that says it. The first one found counts.
+# A word in the user agent, and the browser or app that sends it. The first match counts.
 APPS = {
     "MicroMessenger/": "WeChat",
     "AlipayClient/": "Alipay",
@@ -35,7 +36,7 @@ APPS = {
     "Ecosia ": "Ecosia",
     "HuaweiBrowser/": "Huawei Browser",
 }
-# The same for the device, or its system. Phones come first: televisions and cars have apps there.
+# The same for devices and their systems. Phones come first: apps of televisions and cars run on them.
 SYSTEMS = {
     "VisionOS": "Apple Vision Pro",
     "visionOS": "Apple Vision Pro",
@@ -77,8 +78,8 @@ SYSTEMS = {
     " iOS": "iOS",
     "(iOS": "iOS",
 }
-# What ua-parser calls a browser though it carries one, or is a library: an app that names itself
-# goes by its own name, and others by this.
+# What ua-parser calls a browser, though it is a library or a shell around a browser. An app that names
+# itself goes by its own name, and any other by the name here.
 SHELLS = {
     "Electron": "App",
     "Chrome Mobile WebView": "App",
@@ -90,13 +91,13 @@ SHELLS = {
     "Python Requests": "python-requests",
     "Android": "",
 }
-# Words of such a user agent that are nobody's own name: of a library, and of a browser's engine.
+# Words in such a user agent that are not an app's own name, but a library's or a browser engine's.
 LIBRARIES = {"okhttp", "CFNetwork", "Darwin", "Alamofire", "AFNetworking", "Dalvik", "Java", "Dart"}
 LIBRARIES |= {"Apache-HttpClient", "Electron", "iOS", "Android", "NetType", "Language", "Scale"}
 ENGINES = {"Mozilla", "AppleWebKit", "Chrome", "Chromium", "Safari", "Version", "Mobile", "Gecko", "ArkWeb"}
-# Programs that say their name and no version.
+# Programs that send their name without a version.
 PROGRAMS = {"node", "undici", "node-fetch", "Ruby", "ktor-client", "Ktor client", "Symfony HttpClient (Curl)"}
-# What they or ua-parser call it, and what people do.
+# The name that they or ua-parser use, and the name that people use.
 RENAMED = {
     "IE": "Internet Explorer",
     "MobileSafari": "Safari",
@@ -110,9 +111,9 @@ RENAMED = {
 _URL = re.compile(r"\+?https?://[^\s;()]+")
 _PROGRAM = r"(?!Mozilla)([A-Za-z][\w.-]{0,99})(?:/| v)\d[\w.]*"
 _PHONE = r"Android|iOS|iP(?:hone|ad)|[Mm]ac"
-# One that names itself, and in a word where it runs: Wget/1.21.3 (linux-gnu).
+# A program that sends its name and perhaps its system: Wget/1.21.3 (linux-gnu).
 _TOOL = re.compile(rf"{_PROGRAM}(?: \((?!{_PHONE})[^;()]+\)(?: [\w-]+/[\w.]+)*)?")
-# Where one stands that ua-parser has not heard of.
+# Where the name of a program stands that ua-parser does not know.
 _NAMED = re.compile(rf"(?:^|compatible; |\) (?=PowerShell)){_PROGRAM}(?=;| \(|$| [\w-]+/\d)")
 _PRODUCT = re.compile(r"(?<![\w.%-])(\d{0,3}[A-Za-z%][\w.%+-]{0,99})/v?\d")
 _COMMENT = re.compile(r"\([^()]*\)")
@@ -123,9 +124,9 @@ _MAC = re.compile(r"\b(?:iMac|Mac(?:mini|Pro)?\d|x86_64|i386)")
 
 @lru_cache(maxsize=1024)
 def describe_device(user_agent: str) -> str:
-    """The default DEVICE_INFO: "Chrome on macOS"; "" for a user agent nobody knows. A mail client
-    makes a link of no part of it."""
-    user_agent = _URL.sub("", user_agent).strip()  # the words in it name nothing
+    """The default DEVICE_INFO: "Chrome on macOS", or "" for an unknown user agent. No mail client turns
+    any part of it into a link."""
+    user_agent = _URL.sub("", user_agent).strip()  # the words in a URL name no device
     if user_agent in PROGRAMS:
         return user_agent
     if tool := _TOOL.fullmatch(user_agent):
@@ -164,7 +165,7 @@ def _browser(user_agent: str, family: str) -> str:
 def _system(user_agent: str, family: str, model: str) -> str:
     if system := _first(SYSTEMS, user_agent):
         return system
-    if " Darwin/" in user_agent:  # ua-parser takes each for a phone
+    if " Darwin/" in user_agent:  # ua-parser takes every Darwin for a phone
         return "macOS" if _MAC.search(user_agent) else ""
     if family == "Android" and _TV.search(model):
         return "Android TV"

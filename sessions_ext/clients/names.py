@@ -1,9 +1,9 @@
-"""Names that a stranger chose, and that a mail may print."""
+"""Names that a stranger chose, made safe to print in an e-mail."""
 
 import re
 from unicodedata import normalize
 
-# The signs of URLs and addresses go; the ideographic full stop is a dot of host names, too.
+# Characters of URLs and addresses are removed. The ideographic full stop is a dot in host names, too.
 _SIGNS = {**dict.fromkeys(map(ord, ":/\\@<>")), ord("。"): "."}
 _DOTTED = re.compile(r"(?<![^ .])[^ .]+(?:\.+[^ .]+)+")
 _DIGITS = re.compile(r"\d(?:[ ()+-]*\d){6,}")
@@ -11,10 +11,10 @@ _REVERSED = re.compile(r"(?:com|org|net|dev|app|edu|gov|info|[a-z]{2})\.", re.IG
 
 
 def without_links(name: str) -> str:
-    """The name without what a mail client makes a link of: hosts, URLs, e-mail addresses,
-    telephone numbers. "Node.js" is "Nodejs", "com.example.Notes" is "Notes"."""
+    """The name without anything that a mail client would turn into a link: hosts, URLs, e-mail
+    addresses, telephone numbers. "Node.js" is "Nodejs", "com.example.Notes" is "Notes"."""
     name = " ".join(normalize("NFKC", name).split()).translate(_SIGNS)
-    # What nobody sees goes first: without it, two words may be a host.
+    # Invisible characters go first: without them, two words may be a host name.
     name = "".join(filter(str.isprintable, name))
     return _DIGITS.sub("", _DOTTED.sub(_dotless, name)).strip(" -+_.")
 

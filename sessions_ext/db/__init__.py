@@ -1,1 +1,1 @@
-"""What the ORM has no words for. Imports nothing of the app and knows none of its columns."""
+"""What the ORM cannot express. Imports nothing of the app and knows none of its columns."""

@@ -7,8 +7,8 @@ from django.db import connections, models
 
 
 def count_or_estimate(rows: models.QuerySet[Any], bound: int) -> tuple[int, bool]:
-    """How many rows there are, and whether that is an estimate: on PostgreSQL, of more than
-    `bound` rows, it is the planner's. Counts no more than that, in one or two statements."""
+    """The number of rows, and whether it is an estimate. PostgreSQL counts up to `bound` rows and
+    otherwise returns its planner's estimate. Other databases count all. One or two statements."""
     rows = rows.order_by()
     if connections[rows.db].vendor != "postgresql":
         return rows.count(), False

@@ -15,8 +15,9 @@ from .errors import sqlstate
 # SQLSTATEs after which we step aside and try again: a lock is not available, a deadlock, and a row
 # that changed under repeatable read.
 GIVE_WAY = {"55P03", "40P01", "40001"}
-# Settings of PostgreSQL for a transaction that deletes ended rows. By old statistics each batch could
-# read or sort the whole table; and a row that a crash of the server brings back has still ended.
+# PostgreSQL's settings for a transaction that deletes ended rows. With outdated statistics the planner
+# might read or sort the whole table for each batch. The commit need not wait for the disk: a row that a
+# crash brings back has still ended.
 BRIEFLY = {
     "lock_timeout": "50ms",
     "enable_sort": "off",
@@ -28,8 +29,8 @@ Q = TypeVar("Q", bound=models.QuerySet[Any])
 
 
 def in_lock_order(rows: Q) -> Q:
-    """The same rows, for an update of many: PostgreSQL then locks them in the order of their
-    ids, so that two statements over the same rows wait for each other and never deadlock."""
+    """The same rows, made ready for an UPDATE of several: PostgreSQL locks them in the order of their
+    ids. Two such statements over the same rows then wait for each other and never deadlock."""
     rows._for_write = True  # type: ignore[attr-defined]
     connection = connections[rows.db]
     ids = rows.order_by("pk").values("pk")
@@ -52,9 +53,9 @@ def _is_key(expression: Any) -> bool:
 
 
 def try_briefly(act: Callable[[], T], using: str) -> T | None:
-    """Run `act` in a transaction of its own. On PostgreSQL it gives way when it meets a lock, and the
-    result is None, with nothing done: it lets go of its own locks long before the server looks for
-    deadlocks, so that a deadlock never ends anybody else's statement."""
+    """Run `act` in a transaction of its own, and return its result. On PostgreSQL it gives way to a
+    lock: it then does nothing and returns None. It gives way long before the server looks for
+    deadlocks, so that the server never ends somebody else's statement because of ours."""
     connection = connections[using]
     gives_way = _has_own_transactions(connection)
     try:
@@ -70,9 +71,9 @@ def try_briefly(act: Callable[[], T], using: str) -> T | None:
 
 @contextmanager
 def seeing_latest(using: str) -> Iterator[bool]:
-    """A transaction in which each statement sees what has been committed before it, at whatever
-    isolation level the connection works. Gives False where that cannot be: within a transaction that
-    is repeatable, which sees what it saw at its beginning."""
+    """A transaction in which each statement sees what was committed before it, whatever the
+    connection's isolation level. Yields False where that is impossible: inside a transaction at
+    repeatable read or above, which keeps seeing what it saw at its start."""
     connection = connections[using]
     is_outermost = not connection.in_atomic_block
     with transaction.atomic(using=using):
@@ -90,8 +91,8 @@ def seeing_latest(using: str) -> Iterator[bool]:
 
 
 def lock_briefly(lock: Callable[[], Q], using: str, act: Callable[[Q], T]) -> T | None:
-    """Find and lock rows as in try_briefly(), and then `act` on them in the same transaction, under the
-    connection's own settings: what the project's code waits for is its own affair."""
+    """Find and lock rows as try_briefly() does, then run `act` on them in the same transaction. `act`
+    calls the project's receivers, so it runs under the connection's own settings."""
     connection = connections[using]
     gives_way = _has_own_transactions(connection)
     with transaction.atomic(using=using):
@@ -111,7 +112,8 @@ def lock_briefly(lock: Callable[[], Q], using: str, act: Callable[[Q], T]) -> T 
 
 
 def _has_own_transactions(connection: BaseDatabaseWrapper) -> bool:
-    """Whether this is PostgreSQL, and nobody has a transaction open that we would commit or set up."""
+    """Whether this is PostgreSQL with no transaction open, so that the one we begin is ours to
+    configure."""
     return connection.vendor == "postgresql" and connection.get_autocommit()
 
 
@@ -122,7 +124,7 @@ def _settings(connection: BaseDatabaseWrapper) -> dict[str, str]:
 
 
 def _set_local(connection: BaseDatabaseWrapper, values: dict[str, str]) -> None:
-    # Not set_config(): Citus tells its workers of SET LOCAL alone.
+    # SET LOCAL and not set_config(): Citus passes only the former on to its workers.
     statements = [f"SET LOCAL {name} = '{value}'" for name, value in values.items()]
     if not connection.settings_dict["OPTIONS"].get("server_side_binding"):
         statements = ["; ".join(statements)]  # one round trip; a prepared statement cannot be several
@@ -132,8 +134,8 @@ def _set_local(connection: BaseDatabaseWrapper, values: dict[str, str]) -> None:
 
 
 def take_write_lock(rows: models.QuerySet[Any]) -> None:
-    """Begin a transaction that is to write, on SQLite: one that reads first may find that it cannot
-    write any more. Changes nothing; elsewhere rows have locks of their own."""
+    """Take SQLite's write lock at the start of a transaction: one that reads first may be refused when
+    it writes later. Changes no row. Does nothing on databases that lock single rows."""
     connection = connections[rows.db]
     if connection.features.has_select_for_update:
         return
@@ -143,8 +145,8 @@ def take_write_lock(rows: models.QuerySet[Any]) -> None:
 
 
 def locked(rows: Q, skip_locked: bool = False) -> Q:
-    """The same rows, unable to change until the transaction ends; without those that another
-    transaction has locked, if they are to be skipped."""
+    """Lock the rows until the transaction ends, and return a queryset of them. With `skip_locked` it
+    leaves out rows that another transaction has locked."""
     features = connections[rows.db].features
     if not features.has_select_for_update:
         take_write_lock(rows)

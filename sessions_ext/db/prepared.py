@@ -1,5 +1,5 @@
-"""Statements that run often. Django's ORM writes their SQL once, instead of for each request or
-batch, and they run with new parameters."""
+"""Statements that run often. Django's ORM writes their SQL once, and not for each request or batch. Each
+run binds new parameters."""
 
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ class Parameter(Expression):
 
 
 class Shape(NamedTuple):
-    """An object in a row of the result: its model and which columns its fields are in."""
+    """How to read an object from a result row: its model, and the columns that hold its fields."""
 
     model: Any
     names: list[str]
@@ -32,7 +32,7 @@ class Shape(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A statement that is written, to be run with a value for each Parameter."""
+    """The SQL of a statement, ready to run with a value for each Parameter."""
 
     sql: str
     params: list[Any]
@@ -41,8 +41,8 @@ class Prepared(NamedTuple):
     joins: list[Any]
 
     def row(self, using: str, values: dict[str, Any]) -> list[Any] | None:
-        """The first row of the result, as Django reads it; or None. Raises what Django raises
-        for a value that its field does not take."""
+        """The first row of the result, converted as Django does, or None. Raises what Django raises for
+        a value that does not suit its field."""
         connection = connections[using]
         with connection.cursor() as cursor:
             cursor.execute(self.sql, _bound(self.params, values, connection))
@@ -56,7 +56,7 @@ class Prepared(NamedTuple):
         return row
 
     def change(self, using: str, values: dict[str, Any]) -> int:
-        """How many rows it changed or deleted."""
+        """Run it, and return how many rows it changed or deleted."""
         connection = connections[using]
         with transaction.mark_for_rollback_on_error(using), connection.cursor() as cursor:
             cursor.execute(self.sql, _bound(self.params, values, connection))
@@ -64,17 +64,17 @@ class Prepared(NamedTuple):
 
 
 class Statement:
-    """One statement, in as many variants as `build` is called with other arguments. `build` gets a
-    queryset and makes of it the rows that are meant, and the changes to them, if any. A queryset that
-    has conditions already is asked as it is, each time: they may be of this one call."""
+    """A statement, written once for each variant. `build` gets a queryset and the variant's arguments.
+    It returns the rows to read or to update, and the changes to them, if any. For a queryset that
+    already has conditions the SQL is written anew each time: they may belong to this one call."""
 
     def __init__(self, build: Callable[..., tuple[Rows, dict[str, Any]]]) -> None:
         self.build = build
         self.prepared: dict[Hashable, Prepared] = {}
 
     def get(self, rows: Rows, *variant: Hashable, **values: Any) -> Any:
-        """The one object that is found, with the object joined to it; or None. Raises what
-        Django raises for a value that its field does not take."""
+        """The object that is found, with the object joined to it, or None. Raises what Django raises
+        for a value that does not suit its field."""
         using, prepared = rows.db, self._prepared(rows, variant)
         row = prepared.row(using, values)
         if row is None:
@@ -88,7 +88,7 @@ class Statement:
         return found
 
     def update(self, rows: Rows, *variant: Hashable, **values: Any) -> int:
-        """How many rows it changed."""
+        """Run it, and return how many rows it changed."""
         return self._prepared(rows, variant).change(rows.db, values)
 
     def _prepared(self, rows: Rows, variant: tuple[Hashable, ...]) -> Prepared:
@@ -105,7 +105,7 @@ class Statement:
 
 
 def select(rows: Rows) -> Prepared:
-    """rows.values_list(…), or the objects themselves, written."""
+    """The SQL of rows.values_list(…), or of loading the objects."""
     compiler = rows.query.get_compiler(rows.db)
     sql, params = compiler.as_sql()
     converters = compiler.get_converters([expression for expression, *_ in compiler.select])
@@ -116,7 +116,7 @@ def select(rows: Rows) -> Prepared:
 
 
 def update(rows: Rows, changes: dict[str, Any]) -> Prepared:
-    """rows.update(…), written."""
+    """The SQL of rows.update(…)."""
     query: Any = rows.query.chain(UpdateQuery)
     query.add_update_values(changes)
     sql, params = query.get_compiler(rows.db).as_sql()
@@ -124,7 +124,7 @@ def update(rows: Rows, changes: dict[str, Any]) -> Prepared:
 
 
 def delete(rows: Rows) -> Prepared:
-    """rows.delete(), written, where no receiver and no foreign key has to know of it."""
+    """The SQL of rows.delete(), for rows that no receiver and no foreign key has to know about."""
     query: Any = rows.query.chain(DeleteQuery)
     sql, params = query.get_compiler(rows.db).as_sql()
     return Prepared(sql, list(params), {}, [], [])

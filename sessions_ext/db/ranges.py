@@ -1,4 +1,4 @@
-"""Ranges of rows along an index over a time and the primary key, where no two rows are in one place."""
+"""Ranges of rows along an index over a time and the primary key. The key makes each place unique."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ Place = tuple[Any, Any]  # the time and the primary key of a row
 
 
 class Range(NamedTuple):
-    """The rows behind `low`, up to and including `high`. None is an open end."""
+    """The rows after `low`, up to and including `high`. None is an open end."""
 
     low: Place | None = None
     high: Place | None = None
@@ -19,7 +19,7 @@ class Range(NamedTuple):
 
 class Ranges:
     """Reads and deletes the rows of a queryset range by range, in the order of `column` and then of
-    the primary key. Give it rows that an index holds in that order."""
+    the primary key. An index must hold the rows in that order."""
 
     def __init__(self, rows: QuerySet[Any], column: str) -> None:
         self.rows = rows
@@ -30,8 +30,9 @@ class Ranges:
         return self._between(part.low, part.high)
 
     def places(self, part: Range, steps: list[int]) -> list[Place]:
-        """The places of the row that is steps[0] rows into the range, of the one that is steps[1]
-        rows further on, and so on, as far as there are rows. One query for each."""
+        """Walk through the range in steps, and return the place of the row where each step ends:
+        steps[0] rows into the range, then steps[1] rows further on, and so on while there are rows. One
+        query a step."""
         found: list[Place] = []
         low = part.low
         for step in steps:
@@ -43,7 +44,7 @@ class Ranges:
         return found
 
     def delete(self, part: Range) -> int:
-        """Delete the rows of the range, and return how many that were. One statement, which calls no
+        """Delete the rows of the range, and return how many there were. One statement. It calls no
         receiver and follows no foreign key."""
         statement = self._statement(part, "delete", lambda rows: delete(rows))
         return statement.change(self.rows.db, self._values(part))
@@ -79,7 +80,7 @@ class Ranges:
 
 
 def _compare(order: tuple[str, str], sign: str, place: Place) -> Func:
-    """(time, key) > (…, …): the words in which PostgreSQL and SQLite find a place on an index."""
+    """(time, key) > (…, …): the form for which PostgreSQL and SQLite use the index."""
     sides = _row(*map(F, order)), _row(*place)
     return Func(*sides, template="%(expressions)s", arg_joiner=f" {sign} ", output_field=BooleanField())
 

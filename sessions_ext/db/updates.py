@@ -8,8 +8,8 @@ from django.db.models.sql import UpdateQuery
 
 
 def update_returning(rows: models.QuerySet[Any], *columns: str, **values: Any) -> list[Any]:
-    """rows.update(**values), in one statement with the named columns of the rows it changed. So
-    two calls that race each learn of exactly the rows that they changed themselves."""
+    """Update the rows and return the named columns of those that changed, in one statement. Of two
+    calls that race, each gets exactly the rows that it changed itself."""
     if rows.query.distinct_fields:
         raise TypeError("Cannot update a query after .distinct(*fields).")
     rows._for_write = True  # type: ignore[attr-defined]

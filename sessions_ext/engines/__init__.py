@@ -1,2 +1,2 @@
-"""Django's session engines, but that they give out the data of a login only after its row was verified:
-SESSION_ENGINE = "sessions_ext.engines.db". The same tables and the same keys: nobody is logged out."""
+"""Django's session engines, which give out the data of a login only after verifying its row: SESSION_ENGINE
+= "sessions_ext.engines.db". They use the same tables and keys, so nobody is logged out."""

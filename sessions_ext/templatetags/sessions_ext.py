@@ -11,7 +11,7 @@ from ..views import SessionsMixin
 
 register = template.Library()
 
-# What is found first in the device's text says what it looks like.
+# The first match in a device's name picks its icon.
 _KINDS = {
     "tv": (" TV", "Roku", "Chromecast", "PlayStation", "Xbox", "Nintendo"),
     "tablet": ("iPad", "Silk"),
@@ -22,8 +22,8 @@ _KINDS = {
 
 @register.inclusion_tag("sessions_ext/sessions.html", takes_context=True)
 def user_sessions(context: dict[str, Any], next: str = "") -> dict[str, Any]:
-    """The sessions of the person who asks, with their buttons, for any page. Those lead back to
-    the path `next`, or else to "Your devices"."""
+    """The sessions of the person who asks, for any page. Their buttons lead back to the path `next`, or
+    else to "Your devices"."""
     sessions = SessionsMixin()
     sessions.request = context["request"]
     return {"sessions": sessions, "next": next, "csrf_token": context.get("csrf_token")}
@@ -49,7 +49,7 @@ def device_kind(session: UserSession) -> str:
 
 @register.filter
 def why_ended(session: UserSession) -> str:
-    """Why a session ended, to the person whose it was; free text as it stands."""
+    """Why a session ended, in words for its user. Free text stays as it is."""
     if not session.is_revoked:
         return _("Expired")
     words: dict[str, str] = {

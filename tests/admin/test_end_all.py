@@ -1,12 +1,18 @@
 """Ending everybody's sessions."""
 
+from datetime import timedelta
+from random import randrange
+from uuid import UUID
+
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.utils import timezone
 
+from sessions_ext.admin import UserSessionAdmin
 from sessions_ext.admin import actions as admin_actions
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserSessionFactory
-from tests.admin.pages import END_ALL, LIST, logged, revoked, staff
+from tests.admin.pages import END_ALL, LIST, act, logged, revoked, says, staff
 
 pytestmark = pytest.mark.django_db
 
@@ -29,6 +35,99 @@ def test_everybodys_sessions_are_ended_in_batches_and_logged(admin, spared, monk
         (None, f"{5 if spared else 6} sessions were revoked: breach"),
     ]
     assert admin.get(LIST).status_code == (200 if spared else 302)
+
+
+@pytest.fixture
+def at_each_batch(monkeypatch):
+    """Have something done while sessions are being revoked, so many times."""
+
+    def do(what, times):
+        monkeypatch.setattr(admin_actions, "BATCH", 2)
+        revoke, left = admin_actions._revoke, [times]
+
+        def revoke_and_do(sessions, note):
+            ended = revoke(sessions, note)
+            if left[0]:
+                left[0] -= 1
+                what()
+            return ended
+
+        acts = {name: getattr(admin_actions, name) for name in ("REVOKE", "REVOKE_USERS")}
+        monkeypatch.setattr(admin_actions, "_revoke", revoke_and_do)
+        for name, act_of in acts.items():
+            monkeypatch.setattr(admin_actions, name, act_of._replace(run=revoke_and_do))
+
+    return do
+
+
+def late(user, **more):
+    """A login by a server whose clock is late: its id sorts before those that there are."""
+    return UserSessionFactory(id=UUID(int=randrange(1, 1 << 64)), user=user, **more)
+
+
+def ahead(user):
+    return UserSessionFactory(user=user, created_at=timezone.now() + timedelta(minutes=5))
+
+
+@pytest.mark.parametrize("login", [late, ahead, lambda user: UserSessionFactory(user=user)])
+def test_it_goes_on_until_nobody_is_left(admin, user, at_each_batch, login):
+    """Who logs in meanwhile, by whatever clock, would be spared, and the report would say success."""
+    for _ in range(3):
+        ahead(user)
+    at_each_batch(lambda: login(user), 4)
+    end_all(admin, spare_own="on")
+    assert not UserSession.objects.for_user(user).active().exists()
+    assert logged()[-1] == (None, "7 sessions were revoked: breach")
+
+
+@pytest.mark.parametrize("login", [late, ahead])
+def test_all_of_a_users_sessions_are_ended_though_the_user_logs_in_meanwhile(
+    admin, user, at_each_batch, login
+):
+    first, other = UserSessionFactory(user=user), UserSessionFactory()
+    UserSessionFactory.create_batch(2, user=user)
+    at_each_batch(lambda: login(user), 3)
+    assert says(act(admin, "revoke_users", first)) == ["6 sessions were revoked."]
+    assert not UserSession.objects.for_user(user).active().exists()
+    other.refresh_from_db()
+    assert other.is_active
+
+
+def test_it_comes_to_an_end_where_people_log_in_all_the_time(admin, user, at_each_batch, monkeypatch):
+    monkeypatch.setattr(admin_actions, "WALKS", 3)
+    first = UserSessionFactory(user=user)
+    at_each_batch(lambda: late(user), 1000)
+    end_all(admin, spare_own="on")
+    assert first in revoked()
+    assert len(revoked()) < 10
+
+
+def test_a_tenants_administrator_ends_that_tenants_sessions(admin, monkeypatch):
+    """As a project's `get_queryset` narrows the admin."""
+    theirs = UserSessionFactory(user__last_name="tenant", device_info="Lynx")
+    others = UserSessionFactory(user__last_name="another", device_info="Mosaic")
+
+    def of_tenant(self, request):
+        return super(UserSessionAdmin, self).get_queryset(request).filter(user__last_name="tenant")
+
+    glance = f"{LIST}overview/"
+    assert admin.get(glance).context["overview"].active == 3  # and it is in the cache
+    monkeypatch.setattr(UserSessionAdmin, "get_queryset", of_tenant)
+    overview = admin.get(glance).context["overview"]
+    assert (overview.active, sum(overview.sign_ins.numbers)) == (1, 1)
+    assert [bar.label for bar in overview.devices] == ["Lynx"]
+    assert [bar.label for bar in overview.users] == [str(theirs.user)]
+    assert "Mosaic" not in admin.get(LIST).content.decode()
+    assert "1 session is active." in admin.get(END_ALL).content.decode()
+    end_all(admin)
+    assert revoked() == {theirs}
+    others.refresh_from_db()
+    assert others.is_active
+
+
+def test_where_nothing_is_to_be_seen_the_overview_is_empty(admin, monkeypatch):
+    monkeypatch.setattr(UserSessionAdmin, "get_queryset", lambda self, request: UserSession.objects.none())
+    assert admin.get(f"{LIST}overview/").context["overview"].active == 0
 
 
 def test_without_the_word_nobodys_session_ends(admin):

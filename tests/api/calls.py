@@ -59,11 +59,11 @@ class App:
 
 def sign_in(username, password="password", client=None, **more):
     body = {"username": username, "password": password}
-    return (client or Client()).post("/api/tokens", body, JSON, **more)
+    return (client or Client()).post("/api/sessions", body, JSON, **more)
 
 
 def refresh(token, **more):
-    return Client().post("/api/tokens/refresh", {"refresh_token": token}, JSON, **more)
+    return Client().post("/api/sessions/refresh", {"refresh_token": token}, JSON, **more)
 
 
 def problem(response):

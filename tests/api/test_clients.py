@@ -147,14 +147,14 @@ function problem(error: Problem | undefined, response: Response): void {
 
 const stranger = createClient<paths>({ baseUrl: server });
 for (const wrong of ["wrong", ""]) {
-  const { error, response } = await stranger.POST("/api/tokens", { body: { username, password: wrong } });
+  const { error, response } = await stranger.POST("/api/sessions", { body: { username, password: wrong } });
   problem(error, response);
 }
-await stranger.POST("/api/tokens", { body: { username, password } });
-const { data: tokens } = await stranger.POST("/api/tokens", { body: { username, password } });
+await stranger.POST("/api/sessions", { body: { username, password } });
+const { data: tokens } = await stranger.POST("/api/sessions", { body: { username, password } });
 if (!tokens) throw new Error("not signed in");
 console.log("signed in");
-const { data: following } = await stranger.POST("/api/tokens/refresh", {
+const { data: following } = await stranger.POST("/api/sessions/refresh", {
   body: { refresh_token: tokens.refresh_token },
 });
 if (!following || following.refresh_token === tokens.refresh_token) throw new Error("not refreshed");

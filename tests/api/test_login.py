@@ -75,7 +75,7 @@ def test_login_is_recorded_as_django_does(user, sent, later):
     user.refresh_from_db()
     assert user.last_login == timezone.now()
     assert [(s.user, s.request.path, str(s.user_session.pk)) for s in sent.logins] == [
-        (user, "/api/tokens", answer.json()["session"]["id"])
+        (user, "/api/sessions", answer.json()["session"]["id"])
     ]
     assert sent.failures == sent.logouts == []
 
@@ -83,7 +83,7 @@ def test_login_is_recorded_as_django_does(user, sent, later):
 def test_a_failed_login_is_recorded_as_django_does(user, sent):
     sign_in(user.get_username(), "a wrong one")
     assert [(s.request.path, s.credentials["username"]) for s in sent.failures] == [
-        ("/api/tokens", user.get_username())
+        ("/api/sessions", user.get_username())
     ]
     assert "a wrong one" not in str(sent.failures)
     assert sent.logins == []

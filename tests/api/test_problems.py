@@ -52,7 +52,7 @@ INVALID = {
 
 
 @pytest.mark.parametrize("body", MALFORMED, ids=lambda body: body[:12].decode("latin-1"))
-@pytest.mark.parametrize("path", ["/api/tokens", "/api/tokens/refresh"])
+@pytest.mark.parametrize("path", ["/api/sessions", "/api/sessions/refresh"])
 def test_a_body_that_is_not_json_is_told_so(user, body, path):
     assert problem(Client().post(path, body, JSON)) == "400 malformed_request"
 
@@ -60,7 +60,7 @@ def test_a_body_that_is_not_json_is_told_so(user, body, path):
 @pytest.mark.parametrize("body", INVALID.values(), ids=INVALID)
 def test_credentials_of_another_form_are_told_so(body):
     UserFactory(username="ada")
-    answer = Client().post("/api/tokens", body, JSON)
+    answer = Client().post("/api/sessions", body, JSON)
     assert problem(answer) == "422 invalid_request"
     assert [set(error) for error in answer.json()["errors"]] == [{"loc", "msg", "type"}] * len(
         answer.json()["errors"]
@@ -71,14 +71,14 @@ def test_credentials_of_another_form_are_told_so(body):
 
 def test_an_error_repeats_nothing_of_the_body():
     body = {"username": ["name-to-keep"], "password": "secret-to-keep" * 1000, "more": "more-to-keep"}
-    answer = Client().post("/api/tokens", body, JSON).content.decode()
+    answer = Client().post("/api/sessions", body, JSON).content.decode()
     assert "to-keep" not in answer
-    answer = Client().post("/api/tokens", '{"password": "secret-to-keep"', JSON).content.decode()
+    answer = Client().post("/api/sessions", '{"password": "secret-to-keep"', JSON).content.decode()
     assert "to-keep" not in answer
 
 
 @pytest.mark.parametrize("debug", [False, True])
-@pytest.mark.parametrize("path", ["/tokens", "/tokens/refresh"])
+@pytest.mark.parametrize("path", ["/sessions", "/sessions/refresh"])
 def test_a_body_that_is_too_big_is_the_clients_mistake(settings, user, debug, path):
     settings.DEBUG = debug
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
@@ -92,7 +92,7 @@ class NeverRead(BytesIO):
         raise AssertionError("the body was read")
 
 
-@pytest.mark.parametrize("path", ["/tokens", "/tokens/refresh"])
+@pytest.mark.parametrize("path", ["/sessions", "/sessions/refresh"])
 def test_a_body_that_says_it_is_over_64_kilobytes_is_not_even_read(path):
     told = {"CONTENT_LENGTH": str(64 * 1024 + 1), "wsgi.input": NeverRead()}
     assert problem(Client().post(f"/api{path}", {}, JSON, **told)) == "413 body_too_large"
@@ -103,10 +103,10 @@ def test_a_body_of_64_kilobytes_is_read_and_one_more_byte_is_too_much():
     for size, told in ((64 * 1024, "422 invalid_request"), (64 * 1024 + 1, "413 body_too_large")):
         body = b'{"a": "' + b"a" * (size - 9) + b'"}'
         assert len(body) == size
-        assert problem(Client().post("/api/tokens", body, JSON)) == told
-        scope = {"type": "http", "method": "POST", "path": "/api/tokens", "headers": []}
+        assert problem(Client().post("/api/sessions", body, JSON)) == told
+        scope = {"type": "http", "method": "POST", "path": "/api/sessions", "headers": []}
         request = ASGIRequest(scope, BytesIO(body))
-        match = resolve("/api/tokens")
+        match = resolve("/api/sessions")
         answer = match.func(request, *match.args, **match.kwargs)
         assert json.loads(answer.content)["code"] == told.split()[1]
 
@@ -114,7 +114,7 @@ def test_a_body_of_64_kilobytes_is_read_and_one_more_byte_is_too_much():
 def test_of_many_errors_some_are_told():
     body = json.dumps({f"{number:x}": 1 for number in range(5000)})
     assert 50_000 < len(body) < 64 * 1024
-    answer = Client().post("/api/tokens", body, JSON)
+    answer = Client().post("/api/sessions", body, JSON)
     assert problem(answer) == "422 invalid_request"
     assert len(answer.json()["errors"]) == 20
     assert len(answer.content) < 4000
@@ -125,11 +125,11 @@ def test_of_many_errors_some_are_told():
 )
 def test_json_is_read_whatever_its_content_type(user, content_type):
     body = json.dumps({"username": user.get_username(), "password": "password"})
-    assert Client().post("/api/tokens", body, content_type).status_code == 201
+    assert Client().post("/api/sessions", body, content_type).status_code == 201
 
 
 def test_a_form_is_not_json(user):
-    answer = Client().post("/api/tokens", {"username": user.get_username(), "password": "password"})
+    answer = Client().post("/api/sessions", {"username": user.get_username(), "password": "password"})
     assert problem(answer) == "400 malformed_request"
 
 
@@ -140,27 +140,26 @@ def test_problems_are_problems_where_the_api_answers_errors_in_its_own_way(clien
 
     other = UserSessionFactory()
     assert ask("GET", "/sessions") == "401 not_authenticated"
-    assert ask("POST", "/tokens", "{") == "400 malformed_request"
-    assert ask("POST", "/tokens", {}) == "422 invalid_request"
-    assert ask("POST", "/tokens", {"username": "x", "password": "x"}) == "401 invalid_credentials"
-    assert ask("POST", "/tokens/refresh", {"refresh_token": "x"}) == "401 invalid_refresh_token"
+    assert ask("POST", "/sessions", "{") == "400 malformed_request"
+    assert ask("POST", "/sessions", {}) == "422 invalid_request"
+    assert ask("POST", "/sessions", {"username": "x", "password": "x"}) == "401 invalid_credentials"
+    assert ask("POST", "/sessions/refresh", {"refresh_token": "x"}) == "401 invalid_refresh_token"
     assert ask("GET", f"/sessions/{other.pk}", headers=app.headers) == "404 not_found"
     assert ask("GET", f"/users/{other.pk}/sessions", headers=app.headers) == "403 permission_denied"
     strict = Client(enforce_csrf_checks=True)
     log_in(strict, user)
     assert ask("DELETE", "/sessions", client=strict) == "403 csrf_failed"
     rates(sessions_login="1/min")
-    ask("POST", "/tokens", {})
-    assert ask("POST", "/tokens", {}) == "429 throttled"
+    ask("POST", "/sessions", {})
+    assert ask("POST", "/sessions", {}) == "429 throttled"
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "TRACE", "BREW"])
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/sessions", {"GET", "DELETE"}),
-        ("/tokens", {"POST"}),
-        ("/tokens/refresh", {"POST"}),
+        ("/sessions", {"GET", "POST", "DELETE"}),
+        ("/sessions/refresh", {"POST"}),
         ("/sessions/current", {"GET", "DELETE"}),
         ("/sessions/{id}", {"GET", "PATCH", "DELETE"}),
         ("/users/x/sessions", {"GET", "DELETE"}),

@@ -1,10 +1,17 @@
 """Operations and middleware of the project's own."""
 
+import json
+from functools import partial
+from itertools import permutations
+
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.signals import user_logged_out
 from django.test import AsyncClient, Client
+from django.urls import path as url
+from ninja import NinjaAPI
 
+from sessions_ext.api import login_router, router, staff_router
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, log_in
 from tests.api.calls import CSRF, App, problem, refresh, sign_in
@@ -188,3 +195,37 @@ def test_the_api_works_without_any_session_middleware(settings, user):
     assert app.get("/sessions/current").json()["id"] == app.id
     assert app.delete("/sessions/current").status_code == 204
     assert problem(Client().get("/api/sessions")) == "401 not_authenticated"
+
+
+@pytest.mark.parametrize("order", list(permutations([login_router, router, staff_router])), ids="abcdef")
+@pytest.mark.parametrize("prefix", ["", "/auth"])
+def test_the_routers_share_paths_in_any_order(user, order, prefix, settings):
+    """POST /sessions is of one router and GET /sessions of another, /sessions/refresh is no id."""
+    api = NinjaAPI(urls_namespace="shared")
+    for each in order:
+        api.add_router(prefix, each)
+    settings.ROOT_URLCONF = (url("api/", api.urls),)
+    ask = partial(Client().generic, content_type="application/json")
+    body = {"username": user.get_username(), "password": "password"}
+    answer = ask("POST", f"/api{prefix}/sessions", json.dumps(body))
+    assert answer.status_code == 201
+    answer = ask(
+        "POST",
+        f"/api{prefix}/sessions/refresh",
+        json.dumps({"refresh_token": answer.json()["refresh_token"]}),
+    )
+    assert answer.status_code == 200
+    headers = {"authorization": f"Bearer {answer.json()['access_token']}"}
+    assert len(ask("GET", f"/api{prefix}/sessions", headers=headers).json()["items"]) == 1
+    assert ask("DELETE", f"/api{prefix}/sessions/refresh", headers=headers).status_code in (405, 422)
+    assert ask("DELETE", f"/api{prefix}/sessions/current", headers=headers).status_code == 204
+
+
+def test_without_the_login_router_nobody_logs_in(user, settings):
+    api = NinjaAPI(urls_namespace="without-login")
+    api.add_router("", router)
+    settings.ROOT_URLCONF = (url("api/", api.urls),)
+    body = {"username": user.get_username(), "password": "password"}
+    answer = Client().post("/api/sessions", body, content_type="application/json")
+    assert answer.status_code == 405
+    assert "POST" not in answer["Allow"]

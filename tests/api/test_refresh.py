@@ -66,11 +66,11 @@ def test_refresh_tells_nothing_of_why_not(user, settings):
     ],
 )
 def test_a_refresh_of_another_form_is_told_so(body, db):
-    assert problem(Client().post("/api/tokens/refresh", body, JSON)) == "422 invalid_request"
+    assert problem(Client().post("/api/sessions/refresh", body, JSON)) == "422 invalid_request"
 
 
 def test_half_a_surrogate_pair_is_no_refresh_token(db):
-    answer = Client().post("/api/tokens/refresh", b'{"refresh_token": "\\ud800"}', JSON)
+    answer = Client().post("/api/sessions/refresh", b'{"refresh_token": "\\ud800"}', JSON)
     assert problem(answer) in {"401 invalid_refresh_token", "422 invalid_request"}
 
 

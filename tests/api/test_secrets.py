@@ -19,7 +19,7 @@ def test_no_log_line_holds_a_secret(user, settings, caplog):
     caplog.set_level("DEBUG")
     app = App(user)
     sign_in(user.get_username(), "a-wrong-password")
-    Client().post("/api/tokens", '{"password": "a-wrong-password"', JSON)
+    Client().post("/api/sessions", '{"password": "a-wrong-password"', JSON)
     app.get("/sessions")
     for authorization in ("Basic a-wrong-password", "Bearer a-wrong-password", "a-wrong-password"):
         app.get("/sessions", headers={"Authorization": authorization})
@@ -58,7 +58,7 @@ def test_the_report_of_an_error_holds_no_secret(user, app, at_login, monkeypatch
             monkeypatch.setattr("sessions_ext.managers.UserSessionManager.verify", fail)
             body = {"refresh_token": app.tokens["refresh_token"]}
             if way == "refresh":
-                answer = client.post("/api/tokens/refresh", body, JSON)
+                answer = client.post("/api/sessions/refresh", body, JSON)
             else:
                 method = client.get if way == "by token" else client.delete
                 answer = method("/api/sessions/current", headers=app.headers)

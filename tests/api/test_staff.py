@@ -95,9 +95,11 @@ def test_an_administrator_lists_a_users_sessions(target):
 
 
 def test_an_administrator_ends_one_session_of_a_user(target):
-    app, phone, tablet = App(permit(UserFactory(), "revoke")), App(target), App(target)
+    who = permit(UserFactory(), "revoke")
+    app, phone, tablet = App(who), App(target), App(target)
     assert app.delete(staff_path(target, phone.session)).status_code == 204
-    assert phone.session.revoked_reason == "admin"
+    assert phone.session.revoked_reason == f"admin: by {who.pk}"
+    assert phone.session.ended_by == "admin"
     assert problem(phone.get("/sessions")) == "401 not_authenticated"
     assert tablet.get("/sessions").status_code == 200
     assert app.delete(staff_path(target, phone.session)).status_code == 204
@@ -111,11 +113,12 @@ def test_an_administrator_ends_one_session_of_a_user(target):
 
 
 def test_an_administrator_signs_a_user_out_everywhere(target):
-    app, phones = App(permit(UserFactory(), "revoke")), [App(target), App(target)]
+    who = permit(UserFactory(), "revoke")
+    app, phones = App(who), [App(target), App(target)]
     UserSessionFactory(user=target, expired=True)
     assert app.delete(staff_path(target)).json() == {"revoked": 2}
     assert app.delete(staff_path(target)).json() == {"revoked": 0}
-    assert {phone.session.revoked_reason for phone in phones} == {"admin"}
+    assert {phone.session.revoked_reason for phone in phones} == {f"admin: by {who.pk}"}
     assert {phone.get("/sessions").status_code for phone in phones} == {401}
     assert app.get("/sessions").status_code == 200
 

@@ -14,14 +14,14 @@ from tests.test_redis import Redis
 pytestmark = pytest.mark.django_db
 
 
-def knock(path="/tokens", **more):
+def knock(path="/sessions", **more):
     """A call that is throttled or else told that its body is wrong; no query either way."""
     return problem(Client().post(f"/api{path}", {}, JSON, **more))
 
 
 def test_without_a_rate_nothing_is_throttled(rates):
     rates()
-    assert {knock(path) for path in ("/tokens", "/tokens/refresh") for _ in range(50)} == {
+    assert {knock(path) for path in ("/sessions", "/sessions/refresh") for _ in range(50)} == {
         "422 invalid_request"
     }
 
@@ -45,7 +45,7 @@ def test_too_many_logins_are_told_when_to_come_back(user, rates, later):
 def test_refreshes_are_counted_apart_from_logins(rates):
     rates(sessions_login="1/min", sessions_refresh="2/min")
     assert [knock() for _ in range(2)] == ["422 invalid_request", "429 throttled"]
-    assert [knock("/tokens/refresh") for _ in range(3)] == ["422 invalid_request"] * 2 + ["429 throttled"]
+    assert [knock("/sessions/refresh") for _ in range(3)] == ["422 invalid_request"] * 2 + ["429 throttled"]
     rates(sessions_refresh="1/min")
     assert knock() == "422 invalid_request"
 

@@ -1,10 +1,8 @@
 """django-hijack, django-loginas and django-impersonate: staff who act as a customer, and stop."""
 
 import pytest
-from django.conf import settings as django_settings
-from django.core import mail
 
-from sessions_ext.models import RevokedReason, UserSession
+from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory
 from tests.store.in_company.test_reads import NOBODY, is_of, rows_of
 
@@ -162,80 +160,3 @@ def test_a_revoke_of_the_customer_leaves_the_impersonation(
     rows_of(user).revoke("enough")
     assert browser.seen()["user"] == user.get_username()
     assert customer.seen() == NOBODY
-
-
-# What the app makes of it when it is told who acts: IMPERSONATOR
-
-
-@pytest.fixture
-def told(settings, tool):
-    """At a limit of 1, with the mail on."""
-    settings.SESSIONS_EXT = {
-        "IMPERSONATOR": tool.impersonator,
-        "MAX_SESSIONS": 1,
-        "NEW_DEVICE_EMAIL": True,
-        "TOUCH_INTERVAL": 0,
-    }
-    return tool
-
-
-def test_impersonation_evicts_and_alarms_nobody(
-    browser, customer, staff, user, engine, told, django_capture_on_commit_callbacks
-):
-    before = UserSession.objects.filter(pk=customer.session.pk).values().get()
-    browser.log_in(staff)
-    mail.outbox.clear()
-    with django_capture_on_commit_callbacks(execute=True):
-        acquire(told, browser, user)
-        browser.seen()
-        release(told, browser)
-    assert UserSession.objects.filter(pk=customer.session.pk).values().get() == before
-    assert not [message for message in mail.outbox if user.email in message.to]
-    assert is_of(customer.seen(), user, customer.session)
-
-
-def test_impersonation_is_let_in_where_the_limit_denies(
-    browser, customer, staff, user, engine, told, settings
-):
-    settings.SESSIONS_EXT = {**django_settings.SESSIONS_EXT, "ON_LIMIT": "deny"}
-    browser.log_in(staff)
-    acquire(told, browser, user)
-    assert browser.seen()["user"] == user.get_username()
-
-
-def test_impersonation_takes_up_no_place_of_the_customers(browser, another, staff, user, engine, told):
-    browser.log_in(staff)
-    acquire(told, browser, user)
-    session = another().log_in(user)
-    session.refresh_from_db()
-    assert session.is_active
-    assert browser.seen()["user"] == user.get_username()
-
-
-def test_impersonation_names_who_acts(browser, customer, staff, user, engine, told):
-    browser.log_in(staff)
-    acquire(told, browser, user)
-    acting = UserSession.objects.get(pk=browser.seen()["row"])
-    assert (acting.user, acting.impersonator) == (user, staff)
-    customer.session.refresh_from_db()
-    assert customer.session.impersonator is None
-
-
-@pytest.mark.parametrize("end", ["all of theirs", "password", "disabled"])
-def test_impersonation_ends_with_the_sessions_of_who_acts(
-    browser, another, customer, staff, user, engine, told, settings, end
-):
-    settings.SESSIONS_EXT = {**django_settings.SESSIONS_EXT, "MAX_SESSIONS": None}
-    another().log_in(staff)
-    browser.log_in(staff)
-    acquire(told, browser, user)
-    if end == "all of theirs":
-        rows_of(staff).revoke(RevokedReason.ADMIN)
-    elif end == "password":
-        staff.set_password("another")
-        staff.save()
-    else:
-        staff.is_active = False
-        staff.save()
-    assert browser.seen() == NOBODY
-    assert is_of(customer.seen(), user, customer.session)

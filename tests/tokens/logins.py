@@ -12,7 +12,7 @@ CLAIMS = {"sub", "sid", "jti", "iat", "exp", "type", "auth", "stamp"}
 
 
 def a_request(**meta):
-    return RequestFactory().post("/api/tokens", **meta)
+    return RequestFactory().post("/api/sessions", **meta)
 
 
 def sign_in(user, backend=None, request=None):

@@ -239,7 +239,7 @@ def test_whatever_is_presented_to_the_api_is_a_401(examples, minted):
         answer = client.get("/api/sessions", headers={"Authorization": f"Bearer {token}"})
         assert answer.status_code == 401
         body = json.dumps({"refresh_token": token})
-        answer = client.post("/api/tokens/refresh", body, content_type="application/json")
+        answer = client.post("/api/sessions/refresh", body, content_type="application/json")
         assert answer.status_code == 401 or (answer.status_code == 422 and "\\ud" in body)
 
     attempt()

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 
 def refresh_and_fail(request):
     """The refresh of the API in a project whose own code fails after it."""
-    resolve("/api/tokens/refresh").func(request)
+    resolve("/api/sessions/refresh").func(request)
     raise RuntimeError("after the rotation")
 
 
@@ -99,7 +99,7 @@ def test_an_error_after_the_rotation_burns_no_token(user, settings, atomic_reque
     used = {"refresh_token": pair.refresh_token}
     for _ in range(3):
         assert post("/refresh-and-fail/", used).status_code == 500
-    answer = post("/api/tokens/refresh", used)
+    answer = post("/api/sessions/refresh", used)
     assert answer.status_code == 200
     assert tokens.verify(answer.json()["access_token"])
     assert UserSession.objects.get().previous_refresh_token_id == pair.session.refresh_token_id
@@ -113,7 +113,7 @@ def test_an_error_after_a_rotation_that_stands_burns_no_token(user):
     used = {"refresh_token": pair.refresh_token}
     assert post("/refresh-and-fail/", used).status_code == 500
     assert UserSession.objects.get().refresh_token_id != pair.session.refresh_token_id
-    answer = post("/api/tokens/refresh", used)
+    answer = post("/api/sessions/refresh", used)
     assert answer.status_code == 200
     assert tokens.refresh(answer.json()["refresh_token"])
 
@@ -124,14 +124,14 @@ def test_a_detected_replay_stays_revoked(user, settings, atomic_requests):
     settings.SESSIONS_EXT = {"REFRESH_GRACE": 0}
     pair = tokens_of(user)
     used = {"refresh_token": pair.refresh_token}
-    following = post("/api/tokens/refresh", used).json()
-    assert post("/api/tokens/refresh", used).status_code == 401
+    following = post("/api/sessions/refresh", used).json()
+    assert post("/api/sessions/refresh", used).status_code == 401
     for token in (pair.refresh_token, following["refresh_token"]):
         assert post("/refresh-and-fail/", {"refresh_token": token}).status_code == 500
         assert UserSession.objects.get().revoked_reason == "refresh_reuse"
     headers = {"Authorization": f"Bearer {following['access_token']}"}
     assert Client().get("/api/sessions", headers=headers).status_code == 401
-    answer = post("/api/tokens/refresh", {"refresh_token": following["refresh_token"]})
+    answer = post("/api/sessions/refresh", {"refresh_token": following["refresh_token"]})
     assert answer.status_code == 401
 
 

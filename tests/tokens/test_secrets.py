@@ -100,18 +100,18 @@ def test_no_secret_is_logged(user, settings, everything_logged):
     user.set_password(NEW)
     user.save()
     name = user.get_username()
-    assert client.post("/api/tokens", {"username": name, "password": NEW + "x"}, JSON).status_code == 401
-    answers = [client.post("/api/tokens", {"username": name, "password": NEW}, JSON).json()]
+    assert client.post("/api/sessions", {"username": name, "password": NEW + "x"}, JSON).status_code == 401
+    answers = [client.post("/api/sessions", {"username": name, "password": NEW}, JSON).json()]
     used = answers[0]["refresh_token"]
-    answers.append(client.post("/api/tokens/refresh", {"refresh_token": used}, JSON).json())
+    answers.append(client.post("/api/sessions/refresh", {"refresh_token": used}, JSON).json())
     for body in answers:
         headers = {"Authorization": f"Bearer {body['access_token']}"}
         assert client.get("/api/sessions", headers=headers).status_code == 200
         wrong = {"Authorization": f"Bearer {broken(body['access_token'])}"}
         assert client.get("/api/sessions", headers=wrong).status_code == 401
-        assert client.post("/api/tokens", body, JSON).status_code == 422
-    assert client.post("/api/tokens/refresh", {"refresh_token": used}, JSON).status_code == 401
-    assert client.post("/api/tokens/refresh", {"refresh": used}, JSON).status_code == 422
+        assert client.post("/api/sessions", body, JSON).status_code == 422
+    assert client.post("/api/sessions/refresh", {"refresh_token": used}, JSON).status_code == 401
+    assert client.post("/api/sessions/refresh", {"refresh": used}, JSON).status_code == 422
     assert client.get("/api/sessions", headers=headers).status_code == 401
     logged = everything_logged()
     assert "refresh token used twice" in logged
@@ -147,8 +147,8 @@ def failing(*verbs):
 
 
 REQUESTS = {
-    "log in": ("POST", "/api/tokens"),
-    "refresh": ("POST", "/api/tokens/refresh"),
+    "log in": ("POST", "/api/sessions"),
+    "refresh": ("POST", "/api/sessions/refresh"),
     "list": ("GET", "/api/sessions"),
     "end": ("DELETE", "/api/sessions/current"),
     "async operation": ("GET", "/api/aboth"),
@@ -229,7 +229,7 @@ def test_no_problem_repeats_what_was_sent(user):
     ]
     secrets = {*parts_of(pair.access_token, pair.refresh_token), NEW}
     for body in sent:
-        for where in ("/api/tokens", "/api/tokens/refresh"):
+        for where in ("/api/sessions", "/api/sessions/refresh"):
             answer = post(where, json.dumps(body))
             assert answer.status_code in {401, 422}
             told = answer.content.decode() + str(answer.headers)

@@ -33,8 +33,8 @@ class Command(BaseCommand):
         def add(name: str, help: str, **kwargs: Any) -> None:
             parser.add_argument(name, help=help, **kwargs)
 
-        # Numbers stay texts here, so that a wrong one gets one line and not argparse's usage; and a
-        # negative one of whatever kind is a value, not an option.
+        # Numbers stay texts here, so that a wrong one gets a line of its own instead of argparse's
+        # usage. A negative number of any kind is a value, not an option.
         parser._negative_number_matcher = re.compile(r"-\.?\d")
         add("--before", "Delete what expired before this ISO 8601 date or time. Default: now.")
         add(
@@ -76,7 +76,8 @@ class Command(BaseCommand):
             if options["dry_run"]:
                 self._tell_preview(sessions.preview_cleanup(**which), options)
                 return
-            # The count before a bar may be broken off like any other program.
+            # Signals are caught after the bar has counted: until then Ctrl-C stops the program as
+            # usual.
             with self._progress(sessions, which, bounds, options) as progress, _stop_signals() as should_stop:
                 result = sessions.cleanup(**which, **bounds, progress=progress, should_stop=should_stop)
         except ArgumentError as error:
@@ -112,7 +113,7 @@ class Command(BaseCommand):
     def _progress(
         self, sessions: UserSessionManager, which: Any, bounds: Any, options: dict[str, Any]
     ) -> Any:
-        """A context that gives what cleanup() is to call after each batch, if anything."""
+        """A context that yields what cleanup() calls after each batch, or None."""
         if options["verbosity"] > 1:
             return nullcontext(partial(self._tell_batch, self.stderr if options["json"] else self.stdout))
         if options["json"] or not options["verbosity"] or not sys.stderr.isatty():
@@ -141,7 +142,8 @@ def _bar(
 
 @contextmanager
 def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether Ctrl-C or SIGTERM came. A second one does what it always did."""
+    """Yields a function that tells whether Ctrl-C or SIGTERM came. A second one does what it always
+    does."""
     received: list[int] = []
     before: dict[signal.Signals, Any] = {}
 
@@ -176,14 +178,14 @@ def _date(text: str) -> datetime:
     at = datetime.fromisoformat(text)
     if timezone.is_naive(at):
         at = timezone.make_aware(at)
-    at.astimezone(UTC)  # the first and last days that there are may have no such time
+    at.astimezone(UTC)  # raises for the first and last days that Python has, which may have no such time
     return at if settings.USE_TZ else timezone.make_naive(at)
 
 
 def _duration(text: str) -> timedelta:
     if match := re.fullmatch(r"(\d+)([smhdw])", text):
         return timedelta(**{UNITS[match[2]]: int(match[1])})
-    # Which takes a text without any number for no time at all.
+    # parse_duration() takes a text without any digit for zero.
     if not re.search(r"\d", text) or (duration := parse_duration(text)) is None:
         raise ValueError
     return duration
