@@ -155,7 +155,7 @@ def test_a_long_list_is_estimated_and_ends(admin, monkeypatch):
     page = admin.get(LIST)
     is_estimate = connection.vendor == "postgresql"
     assert page.context["cl"].paginator.is_estimate == is_estimate
-    assert ("The number is an estimate." in page.content.decode()) == is_estimate
+    assert ("This number is an estimate." in page.content.decode()) == is_estimate
     assert page.context["cl"].paginator.num_pages == 2
     assert page.context["cl"].result_count > 4
     assert len(admin.get(LIST, {"p": 2}).context["cl"].result_list) == 2

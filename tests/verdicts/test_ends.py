@@ -3,7 +3,7 @@
 import pytest
 from django.db import transaction
 
-from sessions_ext import managers, tokens, verdicts
+from sessions_ext import querysets, tokens, verdicts
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
 from tests.verdicts.asking import sign_in, verify
@@ -84,7 +84,7 @@ def test_a_bulk_revoke_ends_the_verdicts_of_all(monkeypatch):
 @pytest.mark.parametrize("cached", [{}, {"CACHE": "default"}])
 def test_deleting_rows_is_as_it_is_in_django(user, settings, monkeypatch, cached):
     settings.SESSIONS_EXT = cached
-    monkeypatch.setattr(managers, "CHUNK", 2)
+    monkeypatch.setattr(querysets, "CHUNK", 2)
     sessions = UserSession.objects.for_user(user)
     assert sessions.delete() == (0, {})
     UserSessionFactory.create_batch(5, user=user)
