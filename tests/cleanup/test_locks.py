@@ -40,8 +40,8 @@ def test_a_lock_that_lasts_keeps_no_other_row_and_is_told_of_once(caplog):
         assert UserSession.objects.cleanup(batch_size=5) == CleanupResult(38, 29, False)
     assert left() == {rows[7], rows[8], rows[50]}
     assert [message.partition(" that ")[0] for message in caplog.messages] == [
-        "cleanup left expired rows of sessions_ext_usersession",
-        "cleanup left revoked rows of sessions_ext_usersession",
+        "cleanup skipped expired rows of sessions_ext_usersession",
+        "cleanup skipped revoked rows of sessions_ext_usersession",
     ]
     assert UserSession.objects.cleanup() == CleanupResult(2, 1, True)
 

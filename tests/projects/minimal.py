@@ -48,6 +48,7 @@ def start(kind, without):
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
         INSTALLED_APPS=[*(f"django.contrib.{app}" for app in APPS if app not in without), "sessions_ext"],
         LOGIN_REDIRECT_URL="/devices/",
+        LOGIN_URL="/login/",
         MIDDLEWARE=[at for app, at in MIDDLEWARE.items() if app not in without] if with_cookies else [],
         PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
         ROOT_URLCONF=__name__,
@@ -67,6 +68,8 @@ def start(kind, without):
         ],
     )
     django.setup()
+    if with_cookies:
+        add_urls(with_admin="admin" not in without)
     call_command("check", fail_level="WARNING", stdout=sys.stderr)
     call_command("migrate", verbosity=0)
 
@@ -110,17 +113,21 @@ def call():
 urlpatterns = []
 
 
-def main(kind, *without):
-    start(kind, without)
-    from django.contrib.auth import get_user_model
+def add_urls(with_admin):
     from django.contrib.auth.views import LoginView
 
     urlpatterns.append(path("devices/", include("sessions_ext.urls")))
     urlpatterns.append(path("login/", LoginView.as_view()))
-    if "admin" not in without:
+    if with_admin:
         from django.contrib import admin
 
         urlpatterns.append(path("admin/", admin.site.urls))
+
+
+def main(kind, *without):
+    start(kind, without)
+    from django.contrib.auth import get_user_model
+
     get_user_model().objects.create_user("ada", password="secret")
     print(json.dumps(visit() if kind == "cookies" else call()))
 

@@ -33,7 +33,7 @@ def test_one_browser_signs_the_other_out_in_a_project_without(without):
         "sign-out buttons": 2,
         "revoke": "/devices/",
         "here": 200,
-        "there": "/accounts/login/?next=/devices/",
+        "there": "/login/?next=/devices/",
     }
 
 

@@ -33,13 +33,36 @@ class Engine(NamedTuple):
 
 DJANGOS = [Engine(name, False) for name in ENGINES]
 VERIFIED = [Engine(name, True) for name in ENGINES]
-# Where what the engine keeps its data in makes no difference, but who verifies them may.
-FEW = [*(DJANGOS[at] for at in (0, 4)), *(VERIFIED[at] for at in (1, 4))]
+# Data in a table or in the cookie, behind the middleware or verified by themselves, each in one of both
+# worlds. The others, and both worlds for each, are asked with -m slow.
+WORLDS = {
+    Engine("db", False): "sync",
+    Engine("signed_cookies", False): "async",
+    Engine("db", True): "async",
+    Engine("cached_db", True): "sync",
+}
+FEW = list(WORLDS)
+
+
+@pytest.hookimpl(tryfirst=True)  # or what is slow is left out before
+def pytest_collection_modifyitems(items) -> None:
+    for item in items:
+        asked = item.callspec.params if hasattr(item, "callspec") else {}
+        engine, world = asked.get("engine"), asked.get("browser")
+        if world and isinstance(engine, Engine) and WORLDS.get(engine) != world:
+            item.add_marker(pytest.mark.slow)
+
+
+def few_first(engines: list[Engine]) -> list[Any]:
+    marks = {True: (), False: pytest.mark.slow}
+    return [pytest.param(each, marks=marks[each in FEW], id=str(each)) for each in engines]
+
+
 few_engines = pytest.mark.parametrize("engine", FEW, indirect=True, ids=str)
-verified_engines = pytest.mark.parametrize("engine", VERIFIED, indirect=True, ids=str)
+verified_engines = pytest.mark.parametrize("engine", few_first(VERIFIED), indirect=True)
 
 
-@pytest.fixture(params=[*DJANGOS, *VERIFIED], ids=str)
+@pytest.fixture(params=few_first([*DJANGOS, *VERIFIED]))
 def engine(request, settings) -> Engine:
     settings.SESSION_ENGINE = request.param.path
     return request.param
