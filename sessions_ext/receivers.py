@@ -31,12 +31,12 @@ def connect() -> None:
     user_logged_in.connect(on_login, dispatch_uid="sessions_ext.login")
     user_logged_out.connect(on_logout, dispatch_uid="sessions_ext.logout")
     session_started.connect(on_session_started, dispatch_uid="sessions_ext.started")
-    user_key = _key(auth.get_user_model())
+    user_key = key_of(auth.get_user_model())
     for model in apps.get_models():
         if issubclass(model, UserSession):
             post_save.connect(on_session_saved, sender=model, dispatch_uid="sessions_ext.session_saved")
         # The user model's proxies, and the models whose tables it inherits, send signals of their own.
-        if _key(model) == user_key:
+        if key_of(model) == user_key:
             pre_save.connect(before_user_saved, sender=model, dispatch_uid="sessions_ext.before")
             pre_delete.connect(before_user_deleted, sender=model, dispatch_uid="sessions_ext.deleted")
             post_save.connect(on_user_saved, sender=model, dispatch_uid="sessions_ext.saved")
@@ -222,7 +222,7 @@ def before_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -
         list(rows.values_list("pk"))
 
 
-def _key(model: Any) -> Any:
+def key_of(model: Any) -> Any:
     """The primary key field of a model, or of the parent model that it links to."""
     key = model._meta.pk
     while key.remote_field and key.remote_field.parent_link:

@@ -78,9 +78,6 @@ class SessionOf(LazyObject):  # type: ignore[type-arg]
         row: UserSession | None = own["_row"]
         return row
 
-    def _setup(self) -> None:
-        raise AssertionError("it is never empty")
-
 
 def resolve_anew(session: SessionOf) -> None:
     """Resolve this again when it is read next."""

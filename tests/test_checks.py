@@ -122,6 +122,10 @@ def test_each_id_means_one_fault_and_is_tested():
     )
 
 
+def test_a_project_without_the_pages_needs_no_login_url():
+    assert found(ROOT_URLCONF=(), LOGIN_URL="/nowhere/") == []
+
+
 def test_an_app_that_makes_stores_itself_needs_a_verified_engine(monkeypatch):
     monkeypatch.setattr(checks, "READ_SESSIONS_THEMSELVES", ("axes", "not.installed"))
     (message,) = found(SESSION_ENGINE=f"{ENGINE}cached_db")

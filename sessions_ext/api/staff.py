@@ -14,6 +14,7 @@ from ninja.pagination import paginate
 from ..models import RevokedReason
 from ..querysets import UserSessionQuerySet
 from ..reasons import with_note
+from ..receivers import key_of
 from .problems import Problem, described
 from .routers import new_router
 from .schemas import Page, SessionsExtEnded, SessionsExtSession, State
@@ -30,10 +31,8 @@ def user_id_in_path() -> str:
     """The part of a path that holds a user's primary key. A text may hold slashes, so its part matches
     every path between /users/ and /sessions, even the project's own: it is used only where keys are
     texts."""
-    key: Any = auth.get_user_model()._meta.pk
-    while key.remote_field:
-        key = key.target_field
-    return "{sessions_ext_any:user_id}" if isinstance(key, CharField | TextField) else "{user_id}"
+    is_text = isinstance(key_of(auth.get_user_model()), CharField | TextField)
+    return "{sessions_ext_any:user_id}" if is_text else "{user_id}"
 
 
 register_converter(AnyConverter, "sessions_ext_any")

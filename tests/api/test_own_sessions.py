@@ -297,3 +297,16 @@ def test_all_other_sessions_are_ended(client, user, app):
         before = untouched.revoked_at
         untouched.refresh_from_db()
         assert untouched.revoked_at == before
+
+
+def test_a_device_whose_session_ends_meanwhile_is_not_trusted(app, monkeypatch):
+    trust = UserSession.trust
+
+    def trust_late(session):
+        session.revoke("stolen")
+        return trust(session)
+
+    monkeypatch.setattr(UserSession, "trust", trust_late)
+    answer = app.call("PATCH", f"/sessions/{app.id}", {"is_trusted": True})
+    assert answer.status_code == 404
+    assert not UserSession.objects.get(pk=app.id).is_trusted

@@ -195,3 +195,19 @@ def test_the_auth_hash_of_a_session_may_be_renewed(client, user):
     user.set_password("another")
     update_session_auth_hash(request, user)
     assert request.session[ID_KEY] == str(session.pk)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize("change", ["set", "assign", "unusable"])
+def test_a_password_saved_by_name_is_a_changed_password(user, is_known, change):
+    """It looks like Django renewing the hash of the same password, and is not."""
+    session = UserSessionFactory(user=user)
+    if not is_known:
+        type(user).objects.filter(pk=user.pk).update(password="of no hasher")
+    if change == "set":
+        user.set_password("another")
+    else:
+        user.password = make_password("another" if change == "assign" else None)
+    user.save(update_fields=["password"])
+    session.refresh_from_db()
+    assert session.revoked_reason == RevokedReason.PASSWORD_CHANGE
