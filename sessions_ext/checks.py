@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -7,13 +8,20 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
-from django.db import router
-from django.urls import NoReverseMatch, reverse
+from django.db import connections, router
+from django.urls import NoReverseMatch, get_resolver, reverse
 from django.utils.module_loading import import_string
 
 from .cleanup import has_receivers_of_all_models
 from .conf import NAMES, conf
+from .db.estimates import count_or_estimate
 
+PATHS = ("CLIENT_IP", "DEVICE_INFO", "LOCATION", "LOGIN_HOOK", "MAX_SESSIONS")
+LOGIN_URL_NAME = "sessions_ext_login"  # of the API's login
+# So many users are read through faster than anybody notices.
+MANY_USERS = 10_000
+# Apps whose users may have to give more than a password.
+ASK_FOR_MORE = ("allauth.mfa", "django_otp")
 # Apps that open sessions with SESSION_ENGINE themselves.
 READ_SESSIONS_THEMSELVES = ("channels", "daphne", "allauth.headless", "allauth.usersessions")
 
@@ -94,7 +102,7 @@ def check_touch_within_idle(**kwargs: Any) -> Iterable[CheckMessage]:
 
 @register("sessions_ext")
 def check_paths(**kwargs: Any) -> Iterable[CheckMessage]:
-    named = [(name, _value(name)) for name in ("CLIENT_IP", "DEVICE_INFO", "LOCATION", "MAX_SESSIONS")]
+    named = [(name, _value(name)) for name in PATHS]
     for name, path in [*named, *(("OBSERVERS", path) for path in _value("OBSERVERS") or ())]:
         if isinstance(path, str) and not callable(_imported(path)):
             yield Error(
@@ -222,6 +230,70 @@ def check_receivers(**kwargs: Any) -> Iterable[CheckMessage]:
             hint="Connect it with sender=… for the models that it is meant for.",
             id="sessions_ext.W005",
         )
+
+
+@register("sessions_ext")
+def check_login_hook(**kwargs: Any) -> Iterable[CheckMessage]:
+    more = [app for app in ASK_FOR_MORE if apps.is_installed(app)]
+    if apps.is_installed("allauth.account"):
+        is_mandatory = getattr(settings, "ACCOUNT_EMAIL_VERIFICATION", "") == "mandatory"
+        more += ["ACCOUNT_EMAIL_VERIFICATION"] if is_mandatory else []
+    if not more or _value("LOGIN_HOOK") or not _has_login_api():
+        return
+    ready = "django_otp" if more == ["django_otp"] else "allauth"
+    yield checks.Warning(
+        f"The API's login router asks for a password alone, though the site has {' and '.join(more)}.",
+        hint=f"Set SESSIONS_EXT['LOGIN_HOOK'] to 'sessions_ext.login_hooks.{ready}' or to a callable of"
+        " your own, or leave the router out.",
+        id="sessions_ext.W009",
+    )
+
+
+@register(checks.Tags.database, "sessions_ext")
+def check_email_index(databases: Any = None, **kwargs: Any) -> Iterable[CheckMessage]:
+    if not databases or not apps.is_installed("django.contrib.auth"):
+        return
+    from django.contrib.auth import get_user_model
+
+    users: Any = get_user_model()
+    email, alias = users.get_email_field_name(), router.db_for_write(users)
+    fields = {field.name: field for field in users._meta.get_fields()}
+    connection = connections[alias]
+    if (
+        alias not in databases
+        or connection.vendor != "postgresql"
+        or email == users.USERNAME_FIELD
+        or email not in fields
+        or users._meta.db_table not in connection.introspection.table_names()
+        or not count_or_estimate(users._base_manager.using(alias), MANY_USERS)[1]
+        or not _has_login_api()
+    ):
+        return
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_constraints(cursor, users._meta.db_table).values()
+    column = re.compile(rf"upper\(\W*{re.escape(fields[email].column)}\b", re.IGNORECASE)
+    if not any(column.search(index.get("definition") or "") for index in found):
+        yield checks.Warning(
+            "People may log in by their e-mail addresses, and each such login reads all users: there is no"
+            f" index of {users._meta.label} that serves `{email}__iexact`.",
+            hint=f"Add Index(Upper({email!r}), name=...) of django.db.models to the user model, or"
+            " leave out the API's login router.",
+            id="sessions_ext.W010",
+        )
+
+
+def _has_login_api() -> bool:
+    """Whether the project has mounted the login router."""
+
+    def mounts(patterns: Any) -> bool:
+        return any(
+            mounts(pattern.url_patterns)
+            if hasattr(pattern, "url_patterns")
+            else (pattern.name or "").endswith(LOGIN_URL_NAME)
+            for pattern in patterns
+        )
+
+    return bool(getattr(settings, "ROOT_URLCONF", None)) and mounts(get_resolver().url_patterns)
 
 
 def _check_order(shorter: str, longer: str, why: str, id: str) -> Iterable[CheckMessage]:

@@ -130,6 +130,7 @@ class Conf:
     CLIENT_IP: Setting[str] = Setting("sessions_ext.clients.remote_address", _path)
     DEVICE_INFO: Setting[str] = Setting("sessions_ext.clients.describe_device", _path)
     LOCATION: Setting[str | None] = Setting("sessions_ext.clients.locate", _optional(_path))
+    LOGIN_HOOK: Setting[str | None] = Setting(None, _optional(_path))
     ACCESS_TOKEN_LIFETIME = Setting(timedelta(minutes=15), _positive_duration)
     REFRESH_GRACE = Setting(timedelta(seconds=10), duration)
     SIGNING_KEY: Setting[str | None] = Setting(None, _optional(_of_type("a str or None", str)))

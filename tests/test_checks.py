@@ -8,12 +8,17 @@ import sys
 
 import pytest
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.checks import run_checks
+from django.db import connection
+from django.db.models import Index
+from django.db.models.functions import Lower, Upper
 from django.db.models.signals import post_delete, pre_delete
 from django.test import modify_settings, override_settings
 
 from sessions_ext import checks
 from sessions_ext.middleware import UserSessionMiddleware
+from sessions_ext.testing import UserFactory
 
 AUTH = "django.contrib.auth.middleware.AuthenticationMiddleware"
 OURS = "sessions_ext.middleware.UserSessionMiddleware"
@@ -118,7 +123,7 @@ def test_a_fault_is_reported_by_its_id(id, overrides, text, hint):
 
 def test_each_id_means_one_fault_and_is_tested():
     assert sorted(re.findall(r'sessions_ext\.([EW]\d+)"', inspect.getsource(checks))) == sorted(
-        [*(fault[0] for fault in FAULTS), "W005", "W007"]
+        [*(fault[0] for fault in FAULTS), "W005", "W007", "W009", "W010"]
     )
 
 
@@ -134,6 +139,54 @@ def test_an_app_that_makes_stores_itself_needs_a_verified_engine(monkeypatch):
     assert "'sessions_ext.engines.cached_db'" in message.hint
     assert found(SESSION_ENGINE="sessions_ext.engines.cached_db") == []
     assert found(SESSION_ENGINE="project.engine") == []
+
+
+def test_a_site_with_second_factors_has_a_hook_for_the_apis_login(monkeypatch):
+    monkeypatch.setattr(checks, "ASK_FOR_MORE", ("axes", "not.installed"))
+    (message,) = found()
+    assert (message.id, message.is_serious()) == ("sessions_ext.W009", False)
+    assert "the site has axes" in message.msg
+    assert "'sessions_ext.login_hooks." in message.hint
+    assert found(SESSIONS_EXT={"LOGIN_HOOK": "builtins.len"}) == []
+    assert "W009" not in ids(ROOT_URLCONF="tests.only_devices")
+
+
+@pytest.fixture
+def indexed():
+    def create(*expressions):
+        users = get_user_model()
+        with connection.schema_editor() as editor:
+            editor.add_index(users, Index(*expressions, name="tests_email"))
+
+    return create
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="only PostgreSQL tells by what it is indexed")
+def test_many_users_need_an_index_of_their_addresses(monkeypatch, indexed):
+    def found(databases=("default",), **overrides):
+        with override_settings(**overrides):
+            return run_checks(tags=["sessions_ext"], databases=databases)
+
+    UserFactory()
+    UserFactory()
+    assert found() == []
+    monkeypatch.setattr(checks, "MANY_USERS", 1)
+    (message,) = found()
+    assert (message.id, message.is_serious()) == ("sessions_ext.W010", False)
+    assert get_user_model()._meta.label in message.msg
+    assert "Index(Upper('email')" in message.hint
+    assert found(databases=None) == found(databases=["other"]) == []
+    assert [one.id for one in found(ROOT_URLCONF="tests.only_devices")] in ([], ["sessions_ext.W008"])
+    with monkeypatch.context() as patch:
+        patch.setattr(get_user_model(), "USERNAME_FIELD", "email")
+        assert found() == []
+    indexed(Lower("email"))  # which no iexact uses
+    assert len(found()) == 1
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX tests_email")
+    indexed(Upper("email"))
+    assert found() == []
 
 
 @pytest.mark.parametrize("signal", [pre_delete, post_delete])
@@ -213,7 +266,7 @@ def test_the_sessions_app_is_needed_by_the_engines_with_a_table(engine, expected
     assert ids(SESSION_ENGINE=ENGINE + engine) == expected
 
 
-@pytest.mark.parametrize("setting", ["CLIENT_IP", "DEVICE_INFO", "LOCATION", "MAX_SESSIONS"])
+@pytest.mark.parametrize("setting", ["CLIENT_IP", "DEVICE_INFO", "LOCATION", "LOGIN_HOOK", "MAX_SESSIONS"])
 @pytest.mark.parametrize("path", ["", "nodots", "no.such.module", "django.no_such_name", "django.VERSION"])
 def test_a_path_to_nothing_callable_is_reported(setting, path):
     (message,) = found(SESSIONS_EXT={setting: path})

@@ -1,14 +1,22 @@
 """Log in and refresh."""
 
+from contextlib import suppress
+from inspect import signature
 from typing import Any
 
+from django.conf import settings
 from django.contrib import auth
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
 from django.http import HttpRequest
+from django.utils.module_loading import import_string
+from django.views.decorators.debug import sensitive_variables
 
 from .. import tokens
-from ..exceptions import SessionLimitReached
+from ..checks import LOGIN_URL_NAME
+from ..conf import conf
+from ..exceptions import SecondFactorRequired, SessionLimitReached
 from .auth import RateThrottle
 from .problems import Problem, described
 from .routers import new_router
@@ -23,10 +31,12 @@ login_router = new_router("sessions")
     throttle=[RateThrottle("sessions_login")],
     response={201: SessionsExtTokens},
     operation_id="login",
+    url_name=LOGIN_URL_NAME,
     summary="Log in",
     openapi_extra=described(
         "malformed_request",
         "invalid_credentials",
+        "second_factor_required",
         "session_limit_reached",
         "login_denied",
         "body_too_large",
@@ -34,17 +44,23 @@ login_router = new_router("sessions")
         "throttled",
     ),
 )
+@sensitive_variables("code")
 def login(request: HttpRequest, credentials: SessionsExtCredentials) -> Any:
-    """Starts a session and answers with its first tokens."""
-    user = auth.authenticate(
-        request,
-        username=_username(credentials.username),
-        password=credentials.password.get_secret_value(),
-    )
+    """Starts a session and answers with its first tokens. Where it asks for a second factor, send the same
+    again with its `code`."""
+    user = _authenticate(request, credentials.username, credentials.password.get_secret_value())
     if user is None:
         raise Problem("invalid_credentials")
+    code = credentials.code.get_secret_value()
     try:
+        if conf.LOGIN_HOOK:
+            import_string(conf.LOGIN_HOOK)(request, user, code)
         return tokens.login(request, user)
+    except SecondFactorRequired as error:
+        if code:
+            # So that lockout apps count a wrong code as they do a wrong password.
+            _report_failure(request, user.get_username())
+        raise Problem("second_factor_required", methods=error.methods) from None
     except SessionLimitReached:
         raise Problem("session_limit_reached") from None
     except PermissionDenied:
@@ -71,19 +87,54 @@ def refresh(request: HttpRequest, body: SessionsExtRefreshToken) -> Any:
     return pair
 
 
-def _username(identifier: str) -> str:
-    """The user name of the one active account with this e-mail address, or what was given if there is
-    not exactly one. A user name of that spelling comes first."""
+@sensitive_variables()
+def _authenticate(request: HttpRequest, identifier: str, password: str) -> Any:
+    """The user whom the project's backends know by a user name or an e-mail address, or None."""
+    identifier = auth.get_user_model().normalize_username(identifier)
+    name = _name_of(identifier)
+    if name is None:
+        return auth.authenticate(request, username=identifier, password=password)
+    # As authenticate() does, but that a backend which may look up addresses itself is asked twice: to
+    # lockout apps, each call of authenticate() that fails is a failed login.
+    with suppress(PermissionDenied):
+        for path in settings.AUTHENTICATION_BACKENDS:
+            backend: Any = auth.load_backend(path)
+            is_djangos = type(backend).authenticate is ModelBackend.authenticate
+            for username in (name,) if is_djangos else (name, identifier):
+                if not _takes_a_password(backend.authenticate):
+                    continue
+                user = backend.authenticate(request, username=username, password=password)
+                if user is not None:
+                    user.backend = path
+                    return user
+    _report_failure(request, name)
+    return None
+
+
+def _takes_a_password(authenticate: Any) -> bool:
+    try:
+        signature(authenticate).bind(None, username="", password="")
+    except TypeError:
+        return False
+    return True
+
+
+def _report_failure(request: HttpRequest, username: str) -> None:
+    user_login_failed.send(sender=__name__, credentials={"username": username}, request=request)
+
+
+def _name_of(identifier: str) -> str | None:
+    """The user name of the one active account with this e-mail address. None for what is a user name, and
+    for an address of no account or of several. One query by the user name, and then one by the address."""
     users = auth.get_user_model()
     name, email = users.USERNAME_FIELD, users.get_email_field_name()
     fields = {field.name for field in users._meta.get_fields()}
-    identifier = users.normalize_username(identifier)
-    if "@" in identifier and name != email and email in fields:
-        addressed = Q(**{f"{email}__iexact": identifier})
-        if "is_active" in fields:
-            addressed &= Q(is_active=True)
-        known = users._default_manager.filter(Q(**{name: identifier}) | addressed)
-        names = list(known.values_list(name, flat=True)[:2])
-        if len(names) == 1:
-            return str(names[0])
-    return identifier
+    known = users._default_manager
+    if "@" not in identifier or name == email or email not in fields:
+        return None
+    if known.filter(**{name: identifier}).exists():
+        return None
+    active = {"is_active": True} if "is_active" in fields else {}
+    addressed = known.filter(**{f"{email}__iexact": identifier}, **active)
+    names = list(addressed.values_list(name, flat=True)[:2])
+    return str(names[0]) if len(names) == 1 else None

@@ -21,6 +21,9 @@ PROBLEMS = {
     "malformed_request": (400, gettext_lazy("The body is not JSON.")),
     "invalid_credentials": (401, gettext_lazy("No active account matches these credentials.")),
     "invalid_refresh_token": (401, gettext_lazy("The session has ended or never existed. Sign in again.")),
+    # Not a 403, which says that to come again with more does not help (RFC 9110, 15.5.4); and a 401 is
+    # what RFC 9470 has for an authentication that is to be completed.
+    "second_factor_required": (401, gettext_lazy("Send the code of a second factor as well.")),
     "not_authenticated": (401, gettext_lazy("Sign in, or refresh the access token.")),
     "csrf_failed": (
         403,
@@ -46,7 +49,11 @@ BY_STATUS = {
 
 
 class Problem(Exception):  # noqa: N818
-    """Ends an operation with one of the PROBLEMS."""
+    """Ends an operation with one of the PROBLEMS, and with `more` members beside those that all have."""
+
+    def __init__(self, code: str, **more: Any) -> None:
+        super().__init__(code)
+        self.code, self.more = code, more
 
 
 def details(code: str) -> dict[str, Any]:
@@ -62,7 +69,7 @@ def answer_problems(view: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return view(request, *args, **kwargs)
         except Problem as error:
-            return _answer(str(error))
+            return _answer(error.code, **error.more)
 
     return call
 
@@ -84,7 +91,7 @@ def finish_answers(run: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
             more = {"errors": _validation_errors(response)} if code == "invalid_request" else {}
             response.content = json.dumps(details(code) | more).encode()
             response["Content-Type"] = PROBLEM_TYPE
-        if response.status_code == 401:
+        if response.status_code == 401 and not response.has_header("WWW-Authenticate"):
             is_wrong = bearer_token(request) is not None
             response["WWW-Authenticate"] = 'Bearer error="invalid_token"' if is_wrong else "Bearer"
         response["Cache-Control"] = "no-store"
@@ -102,9 +109,12 @@ def _read_body(request: HttpRequest) -> None:
         raise RequestDataTooBig
 
 
-def _answer(code: str) -> HttpResponse:
-    problem = details(code)
-    return HttpResponse(json.dumps(problem), status=problem["status"], content_type=PROBLEM_TYPE)
+def _answer(code: str, **more: Any) -> HttpResponse:
+    problem = details(code) | more
+    response = HttpResponse(json.dumps(problem), status=problem["status"], content_type=PROBLEM_TYPE)
+    if code == "second_factor_required":
+        response["WWW-Authenticate"] = 'Bearer error="insufficient_user_authentication"'
+    return response
 
 
 def _validation_errors(response: HttpResponse) -> list[Any]:

@@ -40,15 +40,20 @@ class SessionsExtCredentials(Schema):
         min_length=1, max_length=254, pattern="^[^\\x00]*$", description="A user name or an e-mail address."
     )
     password: SecretStr = Field(min_length=1, max_length=4096)
+    code: SecretStr = Field(
+        default_factory=lambda: SecretStr(""),
+        max_length=255,
+        description="The code of a second factor, after the problem `second_factor_required`.",
+    )
 
-    @field_validator("password")
+    @field_validator("password", "code")
     @classmethod
-    def is_text(cls, password: SecretStr) -> SecretStr:
+    def is_text(cls, secret: SecretStr) -> SecretStr:
         try:
-            password.get_secret_value().encode()
+            secret.get_secret_value().encode()
         except UnicodeEncodeError:
             raise ValueError("half of a surrogate pair is not a character") from None
-        return password
+        return secret
 
 
 class SessionsExtRefreshToken(Schema):
@@ -78,6 +83,11 @@ class SessionsExtProblem(Schema):
     )
     code: str = Field(description="A stable code for programs.", examples=["not_authenticated"])
     errors: list[SessionsExtError] = Field([], description="What is wrong with an invalid request.")
+    methods: list[str] = Field(
+        [],
+        description="Which second factors the user has: send the code of one of them.",
+        examples=[["recovery_codes", "totp"]],
+    )
 
 
 PROBLEM_REF = f"#/components/schemas/{SessionsExtProblem.__name__}"

@@ -141,7 +141,7 @@ def test_an_inactive_account_takes_no_email_address_from_an_active_one(django_as
     assert sign_in("ada@example.org").status_code == 201
     assert UserSession.objects.get().user == user
     for identifier in ("ada@example.org", "nobody@example.org"):
-        with django_assert_num_queries(2):  # whose address is it, and authenticate()
+        with django_assert_num_queries(3):  # whose name is it, whose address, and authenticate()
             assert problem(sign_in(identifier, "of the gone")) == "401 invalid_credentials"
 
 

@@ -27,8 +27,8 @@ OPERATIONS = {
     "post /sessions": (
         "login",
         201,
-        "malformed_request invalid_credentials session_limit_reached login_denied body_too_large"
-        " invalid_request throttled",
+        "malformed_request invalid_credentials second_factor_required session_limit_reached login_denied"
+        " body_too_large invalid_request throttled",
     ),
     "post /sessions/refresh": (
         "refresh",
@@ -131,7 +131,7 @@ def test_each_router_on_its_own_describes_every_problem(mounted):
     document = json.loads(json.dumps(alone.get_openapi_schema(path_prefix=""), default=str))
     schemas = document["components"]["schemas"]
     problem = schemas["SessionsExtProblem"]
-    assert set(problem["properties"]) == {"type", "title", "status", "detail", "code", "errors"}
+    assert set(problem["properties"]) == {"type", "title", "status", "detail", "code", "errors", "methods"}
     assert set(problem["required"]) == {"type", "title", "status", "detail", "code"}
     assert all(name.startswith(("SessionsExt", "PagedSessionsExt")) for name in schemas)
     for reference in re.findall(r'"\$ref": "#/components/schemas/(\w+)"', json.dumps(document)):
@@ -229,7 +229,7 @@ def test_a_session_has_no_member_that_is_a_secret(document):
     telling = ("token", "key", "secret", "password", "cookie", "hash", "auth", "refresh")
     assert [name for name in schema["properties"] if any(word in name for word in telling)] == []
     assert set(schema["required"]) == set(schema["properties"])
-    for name, secrets in {"Credentials": ["password"], "RefreshToken": ["refresh_token"]}.items():
+    for name, secrets in {"Credentials": ["password", "code"], "RefreshToken": ["refresh_token"]}.items():
         members = document["components"]["schemas"][f"SessionsExt{name}"]["properties"]
         assert [m for m, schema in members.items() if schema.get("format") == "password"] == secrets
         assert document["components"]["schemas"][f"SessionsExt{name}"]["additionalProperties"] is False

@@ -20,6 +20,8 @@ INSTALLED_APPS = [
     "loginas",
     "mozilla_django_oidc",
     "django_otp",
+    "django_otp.plugins.otp_email",
+    "django_otp.plugins.otp_static",
     "django_otp.plugins.otp_totp",
 ]
 MIDDLEWARE = [*MIDDLEWARE, "allauth.account.middleware.AccountMiddleware"]
@@ -48,7 +50,7 @@ LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/seen/"
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_RATE_LIMITS = False
 HEADLESS_CLIENTS = ["app", "browser"]
-MFA_SUPPORTED_TYPES = ["totp"]
+MFA_SUPPORTED_TYPES = ["recovery_codes", "totp"]
 SOCIALACCOUNT_LOGIN_ON_GET = True
 
 # The addresses of the provider are known when it runs.
