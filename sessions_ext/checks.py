@@ -13,11 +13,10 @@ from django.urls import NoReverseMatch, get_resolver, reverse
 from django.utils.module_loading import import_string
 
 from .cleanup import has_receivers_of_all_models
-from .conf import NAMES, conf
+from .conf import LOGIN_URL_NAME, NAMES, conf
 from .db.estimates import count_or_estimate
 
 PATHS = ("CLIENT_IP", "DEVICE_INFO", "LOCATION", "LOGIN_HOOK", "MAX_SESSIONS")
-LOGIN_URL_NAME = "sessions_ext_login"  # of the API's login
 # So many users are read through faster than anybody notices.
 MANY_USERS = 10_000
 # Apps whose users may have to give more than a password.

@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 T = TypeVar("T")
 
+LOGIN_URL_NAME = "sessions_ext_login"  # of the API's login, for the checks
 CENTURY = timedelta(days=36525)  # with a longer one, a date could pass the last one that Python has
 
 

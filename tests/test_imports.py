@@ -22,7 +22,18 @@ LEVELS = [
     {"activity", "authentication", "observers", "payloads", "requests"},
     {"new_device", "store", "tokens"},
     {"engines", "mail", "middleware", "receivers", "tasks"},
-    {"admin", "api", "channels", "forms", "management", "rest_framework", "templatetags", "testing", "urls"}
+    {
+        "admin",
+        "api",
+        "channels",
+        "forms",
+        "login_hooks",
+        "management",
+        "rest_framework",
+        "templatetags",
+        "testing",
+        "urls",
+    }
     | {"views"},
     {"checks"},
     {"apps"},

@@ -14,8 +14,7 @@ from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
 from .. import tokens
-from ..checks import LOGIN_URL_NAME
-from ..conf import conf
+from ..conf import LOGIN_URL_NAME, conf
 from ..exceptions import SecondFactorRequired, SessionLimitReached
 from .auth import RateThrottle
 from .problems import Problem, described
