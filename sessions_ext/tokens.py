@@ -96,6 +96,24 @@ def verify(token: str) -> UserSession | None:
 
 
 @sensitive_variables()
+def authenticate(request: HttpRequest, token: str) -> UserSession | None:
+    """Verify an access token, make the request that of its session and user, and record its activity after
+    the request's transaction, so that the row is not locked during it. None for anything else. One query;
+    one more to record activity, once per TOUCH_INTERVAL."""
+    session = verify(token)
+    if session is None:
+        return None
+    carry(request, session)
+    if activity.is_due(session):
+
+        def record() -> None:
+            activity.record(session, request)
+
+        transaction.on_commit(record, using=session._state.db, robust=True)
+    return session
+
+
+@sensitive_variables()
 def refresh(token: str, request: HttpRequest | None = None) -> TokenPair | None:
     """The next pair for a refresh token, which is then used up; None for anything else.
 
@@ -159,6 +177,11 @@ def bearer_token(request: HttpRequest) -> str | None:
     """What the Authorization header presents (RFC 6750); None where it presents no bearer token."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
+
+
+def challenge(request: HttpRequest) -> str:
+    """The WWW-Authenticate of an answer 401 (RFC 6750, 3): no error code where no token was presented."""
+    return "Bearer" if bearer_token(request) is None else 'Bearer error="invalid_token"'
 
 
 def carry(request: Any, session: UserSession) -> None:

@@ -7,13 +7,12 @@ from typing import Any
 
 import ninja.conf
 from django.conf import settings
-from django.db import transaction
 from django.http import HttpRequest
 from django.views.decorators.debug import sensitive_variables
 from ninja.security import APIKeyCookie, HttpBearer
 from ninja.throttling import SimpleRateThrottle
 
-from .. import activity, clients, tokens
+from .. import clients, tokens
 
 logger = logging.getLogger("sessions_ext")
 
@@ -31,18 +30,8 @@ class BearerAuth(HttpBearer):
 
     @sensitive_variables()
     def authenticate(self, request: HttpRequest, token: str) -> Any:
-        session = tokens.verify(token)
-        if session is None:
-            return None
-        tokens.carry(request, session)
-        if activity.is_due(session):
-            # After the request's transaction, so that the row is not locked during it.
-
-            def touch() -> None:
-                activity.record(session, request)
-
-            transaction.on_commit(touch, using=session._state.db, robust=True)
-        return session.user
+        session = tokens.authenticate(request, token)
+        return session and session.user
 
 
 class CookieAuth(APIKeyCookie):

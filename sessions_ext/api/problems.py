@@ -11,7 +11,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy
 
-from ..tokens import bearer_token
+from ..tokens import challenge
 from .schemas import PROBLEM_REF
 
 PROBLEM_TYPE = "application/problem+json"
@@ -92,8 +92,7 @@ def finish_answers(run: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
             response.content = json.dumps(details(code) | more).encode()
             response["Content-Type"] = PROBLEM_TYPE
         if response.status_code == 401 and not response.has_header("WWW-Authenticate"):
-            is_wrong = bearer_token(request) is not None
-            response["WWW-Authenticate"] = 'Bearer error="invalid_token"' if is_wrong else "Bearer"
+            response["WWW-Authenticate"] = challenge(request)
         response["Cache-Control"] = "no-store"
         return response
 
