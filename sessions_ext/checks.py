@@ -248,7 +248,7 @@ def check_login_hook(**kwargs: Any) -> Iterable[CheckMessage]:
     )
 
 
-@register(checks.Tags.database, "sessions_ext")
+@register(checks.Tags.database)
 def check_email_index(databases: Any = None, **kwargs: Any) -> Iterable[CheckMessage]:
     if not databases or not apps.is_installed("django.contrib.auth"):
         return
