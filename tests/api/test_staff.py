@@ -5,6 +5,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
+from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import UserManager
 from django.test import Client, RequestFactory
@@ -13,6 +14,7 @@ from django.urls.resolvers import RegexPattern
 from ninja import NinjaAPI
 
 from sessions_ext.api import staff_router
+from sessions_ext.api.staff import user_id_in_path
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
 from tests.api.calls import App, ids, permit, problem, staff_path, unknown_ids
@@ -165,3 +167,12 @@ def test_a_user_is_reached_whatever_the_key_is_like(key):
     assert app.delete(path).json() == {"revoked": 2}
     other.refresh_from_db()
     assert other.is_active
+
+
+@pytest.mark.parametrize(
+    ("label", "is_greedy"),
+    [("users.UUIDUser", False), ("users.TextUser", True), ("users.Member", False), ("auth.User", False)],
+)
+def test_a_key_in_a_path_takes_slashes_only_where_it_may_hold_some(monkeypatch, label, is_greedy):
+    monkeypatch.setattr("django.contrib.auth.get_user_model", lambda: apps.get_model(label))
+    assert ("sessions_ext_any" in user_id_in_path()) == is_greedy
