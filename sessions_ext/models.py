@@ -71,7 +71,19 @@ class UserSession(models.Model):
     is_revoked = models.BooleanField(_("revoked"), default=False)
     revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True)
     revoked_reason = models.CharField(_("reason"), max_length=255, blank=True, default="")
+    # When the owner said "This wasn't me", which they may say of an ended session, too.
+    disowned_at = models.DateTimeField(_("disowned"), null=True, blank=True)
     is_trusted = models.BooleanField(_("trusted"), default=False)
+    # Who acts as the user in this session, if not the user.
+    impersonator = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="impersonated_sessions",
+        null=True,
+        blank=True,
+        db_index=False,
+        verbose_name=_("impersonator"),
+    )
     refresh_token_id = models.UUIDField(null=True, blank=True, unique=True, editable=False)
     previous_refresh_token_id = models.UUIDField(null=True, blank=True, editable=False)
     refreshed_at = models.DateTimeField(_("refreshed"), null=True, blank=True)
@@ -111,6 +123,12 @@ class UserSession(models.Model):
             ),
             models.Index(
                 name="sessions_ext_revoked", fields=["revoked_at", "id"], condition=Q(is_revoked=True)
+            ),
+            # an impersonator's sessions; the cascade from a deleted one
+            models.Index(
+                name="sessions_ext_impersonator",
+                fields=["impersonator", "id"],
+                condition=Q(impersonator__isnull=False),
             ),
         ]
 

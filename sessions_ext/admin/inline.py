@@ -29,6 +29,7 @@ class UserSessionInline(admin.TabularInline):  # type: ignore[type-arg]
     view sessions."""
 
     model = UserSession
+    fk_name = "user"
     formset = _NoForms
     template = f"{TEMPLATES}/inline.html"
     extra = max_num = 0

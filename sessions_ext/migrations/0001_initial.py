@@ -57,6 +57,7 @@ class Migration(migrations.Migration):
                     "revoked_reason",
                     models.CharField(blank=True, default="", max_length=255, verbose_name="reason"),
                 ),
+                ("disowned_at", models.DateTimeField(blank=True, null=True, verbose_name="disowned")),
                 ("is_trusted", models.BooleanField(default=False, verbose_name="trusted")),
                 ("refresh_token_id", models.UUIDField(blank=True, editable=False, null=True, unique=True)),
                 ("previous_refresh_token_id", models.UUIDField(blank=True, editable=False, null=True)),
@@ -78,6 +79,18 @@ class Migration(migrations.Migration):
                     models.DateTimeField(blank=True, null=True, verbose_name="provider accessed"),
                 ),
                 ("providers_accessed", models.JSONField(blank=True, default=list, verbose_name="providers")),
+                (
+                    "impersonator",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="impersonated_sessions",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="impersonator",
+                    ),
+                ),
                 (
                     "user",
                     models.ForeignKey(
@@ -109,6 +122,11 @@ class Migration(migrations.Migration):
                         condition=models.Q(("is_revoked", True)),
                         fields=["revoked_at", "id"],
                         name="sessions_ext_revoked",
+                    ),
+                    models.Index(
+                        condition=models.Q(("impersonator__isnull", False)),
+                        fields=["impersonator", "id"],
+                        name="sessions_ext_impersonator",
                     ),
                 ],
                 "constraints": [
