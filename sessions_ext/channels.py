@@ -130,21 +130,21 @@ class _Guard:
             await self._send(message)
 
     async def watch(self) -> None:
-        ear = _Ear()
-        while await self._is_active(ear):
+        listener = _Listener()
+        while await self._is_active(listener):
             if self._store.login is None:  # nobody's, until a login over the scope
                 self.stirred.clear()
                 await self.stirred.wait()
             else:
-                await ear.listen(conf.SOCKET_RECHECK.total_seconds())
+                await listener.listen(conf.SOCKET_RECHECK.total_seconds())
         self.ended.set()
         await self._send({"type": "websocket.close", "code": SESSION_ENDED})
 
-    async def _is_active(self, ear: "_Ear") -> bool:
+    async def _is_active(self, listener: "_Listener") -> bool:
         login = self._store.login
         if login is None:
             return True
-        await ear.join(login.session.user_id)
+        await listener.join(login.session.user_id)
         is_valid: bool = await database_sync_to_async(_is_valid)(self._store)
         return is_valid
 
@@ -154,7 +154,7 @@ class _Guard:
         return getattr(session, "_wrapped", session)
 
 
-class _Ear:
+class _Listener:
     """Hears through the channel layer that sessions of a user ended. Hears nothing without a layer, or
     if it fails."""
 

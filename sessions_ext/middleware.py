@@ -22,7 +22,7 @@ from .conf import conf
 from .models import UserSession
 from .reasons import RevokedReason
 from .requests import AtHand, at_hand
-from .store import VerifiedStore, as_verified, cookie_end, show, user_of, verified_store
+from .store import VerifiedStore, as_verified, attach_user_session, cookie_end, user_of, verified_store
 
 SECOND = timedelta(seconds=1)
 
@@ -79,7 +79,7 @@ def attach(request: Any) -> None:
         theirs = None if is_djangos else request.user
         request.user = SimpleLazyObject(lambda: _user(request, theirs))
         request.auser = partial(auser, request, theirs)
-    show(request)
+    attach_user_session(request)
     request.auser_session = partial(auser_session, request)
 
 

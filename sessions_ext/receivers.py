@@ -21,7 +21,7 @@ from .models import RevokedReason, UserSession
 from .new_device import is_new_device
 from .requests import carries_token, request_at_hand
 from .signals import session_started
-from .store import ID_KEY, STAMP_KEY, VerifiedStore, cookie_end, show
+from .store import ID_KEY, STAMP_KEY, VerifiedStore, attach_user_session, cookie_end
 
 # What a save does to the password: CHANGED is a new one, RENEWED a new hash of the same one.
 CHANGED, RENEWED = "changed", "renewed"
@@ -68,10 +68,10 @@ def on_login(
         raise
     if isinstance(store, VerifiedStore):
         store.has_started = store.has_started or store.login is None or store.login.session != session
-        store.carry(session, user)
+        store.set_login(session, user)
     else:
         store[ID_KEY], store[STAMP_KEY] = str(session.pk), authentication.stamp(session)
-    show(request)
+    attach_user_session(request)
 
 
 def _row_of(store: Any, user: Any) -> UserSession | None:
@@ -112,7 +112,7 @@ def _undo_login(request: Any, store: Any) -> None:
 
     request.user = AnonymousUser()
     request.auser = auser
-    show(request)
+    attach_user_session(request)
 
 
 def on_logout(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
@@ -123,7 +123,7 @@ def on_logout(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any
         session: Any = request.user_session  # type: ignore[attr-defined]
         session.revoke(RevokedReason.LOGOUT)
         if isinstance(store, VerifiedStore):
-            store.spare()
+            store.ignore_next_flush()
         return
     if isinstance(store, VerifiedStore) or not _carries(store, user):
         return
@@ -148,7 +148,7 @@ def before_user_saved(
     sender: Any, instance: Any, raw: bool, using: str, update_fields: Any = None, **kwargs: Any
 ) -> None:
     """Find out whether this save changes the password. One query for a save that may."""
-    verdicts.bring_up_to_date(instance, using, update_fields)
+    verdicts.refresh_unchanged(instance, using, update_fields)
     if raw or instance._state.adding or not _saves(sender, "password", update_fields):
         return
     stored = sender._base_manager.using(using).filter(pk=instance.pk).values_list("password", flat=True)

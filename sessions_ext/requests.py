@@ -89,7 +89,7 @@ def carries_token(request: Any) -> bool:
     return type(getattr(request, "user_session", None)) is UserSession
 
 
-def carry_nobody(request: Any) -> None:
+def make_anonymous(request: Any) -> None:
     """Make the request anonymous, after the logout of a token's session."""
     request.user, request.auser = AnonymousUser(), partial(later, AnonymousUser())
     request.user_session, request.auser_session = None, partial(later, None)

@@ -22,7 +22,7 @@ from .conf import conf
 from .models import UserSession, adopted_id
 from .payloads import LoadsByStatement, loads_as_django_does
 from .reasons import RevokedReason
-from .requests import SessionOf, arrival, at_hand, carries_token, carry_nobody, note_login, request_at_hand
+from .requests import SessionOf, arrival, at_hand, carries_token, make_anonymous, note_login, request_at_hand
 
 __all__ = ["VerifiedStore", "verified"]
 
@@ -62,7 +62,7 @@ def as_verified(store: Any) -> Any:
     return store
 
 
-def show(request: Any) -> None:
+def attach_user_session(request: Any) -> None:
     """Make `request.user_session` lazy: it is resolved from `request.session` when it is read next."""
     request.user_session = SessionOf(request, session_of)
 
@@ -86,7 +86,7 @@ class VerifiedStore(SessionBase):
     engine_store: Any
     _login: authentication.Login | None = None
     _is_verified = False  # data that were copied, or loaded by the engine's own class, are not verified
-    _is_unknown = _is_late = _is_undone = _is_accessed = _is_spared = False
+    _is_unknown = _is_late = _is_undone = _is_accessed = _ignores_flush = False
     has_started = False  # a login of this request made the row
     renews_key = False  # a login of this request kept the row
     waits_for_cookie = False  # a login of this request has no row before its cookie comes back
@@ -123,7 +123,7 @@ class VerifiedStore(SessionBase):
         self._forget()
         self._is_late = True
 
-    def carry(self, session: UserSession, user: Any) -> None:
+    def set_login(self, session: UserSession, user: Any) -> None:
         """Make this store the login of this user by this row."""
         self[ID_KEY] = str(session.pk)
         self[STAMP_KEY] = authentication.stamp(session)
@@ -131,10 +131,10 @@ class VerifiedStore(SessionBase):
         self._is_late = self.has_old_hash = False
         note_login(self)
 
-    def spare(self) -> None:
+    def ignore_next_flush(self) -> None:
         """Ignore the next flush. Django's logout() always flushes `request.session`, even where it logs
         out a token, whose session is another one."""
-        self._is_spared = True
+        self._ignores_flush = True
 
     def undo_login(self) -> None:
         """Make this store nobody's again, with the data from before login()."""
@@ -165,9 +165,9 @@ class VerifiedStore(SessionBase):
     _session = property(_get_session)
 
     def flush(self) -> None:
-        if self._is_spared:
-            self._is_spared = False
-            carry_nobody(request_at_hand())
+        if self._ignores_flush:
+            self._ignores_flush = False
+            make_anonymous(request_at_hand())
             return
         self._get_session()
         had_ended = self._login is not None and not self._login.session.revoke(RevokedReason.LOGOUT)
@@ -176,7 +176,7 @@ class VerifiedStore(SessionBase):
         self._is_unknown, self._is_late = False, self._is_late or had_ended
         request = request_at_hand()
         if request is not None and request.session is self and not carries_token(request):
-            show(request)
+            attach_user_session(request)
 
     def cycle_key(self) -> None:
         super().cycle_key()
@@ -310,7 +310,7 @@ class VerifiedStore(SessionBase):
 
     def _keep(self, session: UserSession) -> None:
         if self._login and self._login.session is session:
-            self.carry(session, self._login.user)
+            self.set_login(session, self._login.user)
 
     def _forget(self) -> None:
         self._login = None

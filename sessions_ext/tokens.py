@@ -42,7 +42,7 @@ R = TypeVar("R")
 
 ACCESS, REFRESH = "access", "refresh"
 CLAIMS = ["sub", "sid", "jti", "iat", "exp", "type", "auth", "stamp"]
-CARRIED = ("user", "auser", "user_session", "auser_session")
+LOGIN_ATTRIBUTES = ("user", "auser", "user_session", "auser_session")
 # PyJWT decodes leniently. Here a signature has one spelling, and nothing is read that is too long to be one
 # of our tokens.
 _SPELLING = re.compile(r"[\w-]{1,100}\.[\w-]{1,4000}\.[\w-]{42}[AEIMQUYcgkosw048]", re.ASCII)
@@ -71,15 +71,15 @@ def login(request: HttpRequest, user: "AbstractBaseUser", backend: str | None = 
     backend_path = backend or str(getattr(user, "backend", only))
     if backend_path not in configured:
         raise ValueError("Authenticate the user, or name one of the AUTHENTICATION_BACKENDS.")
-    before = {name: value for name, value in vars(request).items() if name in CARRIED}
+    before = {name: value for name, value in vars(request).items() if name in LOGIN_ATTRIBUTES}
     try:
         # A receiver that raises refuses the login, and then there is no session either.
         with transaction.atomic(using=router.db_for_write(UserSession)):
             session = UserSession.objects.start(user, request=request, refresh_token_id=uuid4())
-            carry(request, session)
+            set_login(request, session)
             user_logged_in.send(sender=user.__class__, request=request, user=user, user_session=session)
     except BaseException:
-        for name in CARRIED:
+        for name in LOGIN_ATTRIBUTES:
             vars(request).pop(name, None)
         vars(request).update(before)
         raise
@@ -103,7 +103,7 @@ def authenticate(request: HttpRequest, token: str) -> UserSession | None:
     session = verify(token)
     if session is None:
         return None
-    carry(request, session)
+    set_login(request, session)
     if activity.is_due(session):
 
         def record() -> None:
@@ -184,7 +184,7 @@ def challenge(request: HttpRequest) -> str:
     return "Bearer" if bearer_token(request) is None else 'Bearer error="invalid_token"'
 
 
-def carry(request: Any, session: UserSession) -> None:
+def set_login(request: Any, session: UserSession) -> None:
     """Set a request's user and session to those of a verified session."""
     request.user, request.auser = session.user, partial(later, session.user)
     request.user_session, request.auser_session = session, partial(later, session)

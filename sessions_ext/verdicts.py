@@ -29,7 +29,7 @@ T = TypeVar("T")
 # Read from the table when they are needed: they are secret, or they change.
 LEFT_OUT = {"password", "refresh_token_id", "previous_refresh_token_id", "refreshed_at"}
 CLOSED = "closed"
-RECALLED = "_sessions_ext_recalled"
+CACHED_VALUES = "_sessions_ext_cached_values"
 MARGIN = 60  # seconds that a version outlives every verdict that names it
 CHUNK = 1000
 
@@ -85,23 +85,23 @@ def delete(session: "UserSession") -> None:
     _asking(lambda cache: cache.delete(key))
 
 
-def bring_up_to_date(user: Any, using: str, update_fields: Iterable[str] | None) -> None:
+def refresh_unchanged(user: Any, using: str, update_fields: Iterable[str] | None) -> None:
     """Before a user from the cache is saved, refresh what the code did not change, so that the save
     writes no outdated value back. One query. What the caller names is written as it is."""
     kept = vars(user).get("_prefetched_objects_cache", {})
-    if not (recalled := kept.pop(RECALLED, None)):
+    if not (cached := kept.pop(CACHED_VALUES, None)):
         return
     if update_fields is not None:
         named = {user._meta.get_field(name).attname for name in update_fields}
         loaded = {field.attname for field in user._meta.concrete_fields if not field.primary_key}
         if not loaded & vars(user).keys() <= named:  # else Django named them: not all is loaded
-            kept[RECALLED] = {name: each for name, each in recalled.items() if name not in named}
+            kept[CACHED_VALUES] = {name: each for name, each in cached.items() if name not in named}
             return
     if using != user._state.db:
         return
-    stored = type(user)._base_manager.using(using).filter(pk=user.pk).values(*recalled).first() or {}
+    stored = type(user)._base_manager.using(using).filter(pk=user.pk).values(*cached).first() or {}
     for name, value in stored.items():
-        if getattr(user, name) == recalled[name]:
+        if getattr(user, name) == cached[name]:
             setattr(user, name, value)
 
 
@@ -149,7 +149,7 @@ def _read(model: Any, using: str, verdict: dict[str, Any]) -> Verdict:
     session: UserSession = _instance(model, using, verdict["session"])
     user = _instance(user_field.related_model, using, verdict["user"])
     # Kept in the place that refresh_from_db() clears.
-    user._prefetched_objects_cache = {RECALLED: deepcopy(verdict["user"])}
+    user._prefetched_objects_cache = {CACHED_VALUES: deepcopy(verdict["user"])}
     user_field.set_cached_value(session, user)
     return Verdict(session, verdict["hashes"])
 

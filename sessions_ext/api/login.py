@@ -82,7 +82,7 @@ def refresh(request: HttpRequest, body: SessionsExtRefreshToken) -> Any:
     pair = tokens.refresh(body.refresh_token.get_secret_value(), request)
     if pair is None:
         raise Problem("invalid_refresh_token")
-    tokens.carry(request, pair.session)
+    tokens.set_login(request, pair.session)
     return pair
 
 

@@ -35,7 +35,7 @@ def bearer(request):
     from sessions_ext import activity, tokens
 
     session = tokens.verify(request.headers["Authorization"].removeprefix("Bearer "))
-    tokens.carry(request, session)
+    tokens.set_login(request, session)
     activity.record(session, request)
     return who(request)
 
