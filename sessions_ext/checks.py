@@ -221,6 +221,22 @@ def check_cache(**kwargs: Any) -> Iterable[CheckMessage]:
 
 
 @register("sessions_ext")
+def check_reads_of_session_data(**kwargs: Any) -> Iterable[CheckMessage]:
+    store: Any = _imported(f"{settings.SESSION_ENGINE}.SessionStore")
+    if not hasattr(store, "get_model_class") or not apps.is_installed("django.contrib.sessions"):
+        return
+    model = store.get_model_class()
+    read, written = router.db_for_read(model), router.db_for_write(model)
+    if read != written:
+        yield checks.Warning(
+            f"DATABASE_ROUTERS read {model._meta.label} from {read!r} and write it to {written!r}. Where the"
+            " one lags behind the other, people are logged out right after their login.",
+            hint="Let the router read it where it writes it, or use the engine cached_db or cache.",
+            id="sessions_ext.W013",
+        )
+
+
+@register("sessions_ext")
 def check_receivers(**kwargs: Any) -> Iterable[CheckMessage]:
     if has_receivers_of_all_models():
         yield checks.Warning(

@@ -207,7 +207,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         rows = self.primary.for_user(user)
         # Usually it is one, and naming it is cheaper. The user's other logins are waiting for this.
         these = {"pk": surplus[0]} if len(surplus) == 1 else {"pk__in": surplus}
-        session_ids = [pk for pk, _ in revoke_rows(rows.filter(**these), RevokedReason.LIMIT)]
+        session_ids = [pk for pk, _ in revoke_rows(rows.filter(**these), RevokedReason.LIMIT, waits=False)]
         if session_ids:
             signals.send_after_commit(
                 signals.session_limit_reached,
