@@ -2,10 +2,9 @@
 
 import os
 import sys
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
-
-import tomllib
 
 import django
 

@@ -1,0 +1,51 @@
+"""Each link leads to a file or a heading that is there. What stands in docs/, Sphinx checks as well."""
+
+import re
+
+import pytest
+
+from tests.docs.pages import FENCE, PAGES, ROOT, name
+
+LINK = re.compile(
+    r"(?<!\\)\]\((?P<inline>[^)\s]+)\)|^\[[^\]]+\]: (?P<reference>\S+)$|(?:src|srcset)=\"(?P<picture>[^\"]+)\"",
+    re.M,
+)
+
+
+def links(text: str) -> list[str]:
+    prose = FENCE.sub("", text)
+    return [next(filter(None, found.groups())) for found in LINK.finditer(prose)]
+
+
+def anchors(text: str) -> set[str]:
+    """As GitHub and MyST make them of headings."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_each_link_of_a_page_leads_somewhere(page):
+    for link in links(page.read_text()):
+        if link.startswith(("http://", "https://", "mailto:")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.is_file(), f"{name(page)}: {link}"
+        assert target.is_relative_to(ROOT)
+        assert not anchor or anchor in anchors(target.read_text()), f"{name(page)}: {link}"
+
+
+def test_no_page_is_forgotten():
+    """The front page leads to every page."""
+    index = (ROOT / "docs/index.md").read_text()
+    toctrees = re.findall(r"```\{toctree\}\n(?:.*\n)*?\n((?:.*\n)*?)```", index)
+    named = [line for tree in toctrees for line in tree.split()]
+    pages = {
+        str(page.relative_to(ROOT / "docs"))[:-3] for page in PAGES if page.is_relative_to(ROOT / "docs")
+    }
+    found = {page for page in pages for entry in named if page == entry or _globbed(page, entry)}
+    assert pages - found == {"index"}
+
+
+def _globbed(page: str, entry: str) -> bool:
+    return entry.endswith("*") and page.rpartition("/")[0] == entry[:-1].rstrip("/") and page != "index"
