@@ -17,7 +17,7 @@ if find_spec("ninja"):  # of the extra `demo`, which autodoc needs
 
 project = "django-sessions-ext"
 author = "The django-sessions-ext authors"
-copyright = author
+project_copyright = author
 release = version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
