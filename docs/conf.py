@@ -23,11 +23,8 @@ release = version = tomllib.loads((ROOT / "pyproject.toml").read_text())["projec
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 myst_enable_extensions = ["attrs_inline", "deflist"]
 myst_heading_anchors = 3
-nitpicky = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-# The classes that signatures and bases name, and that have no page here.
-nitpick_ignore_regex = [("py:.*", r".*")]
 
 html_theme = "furo"
 html_title = f"django-sessions-ext {release}"

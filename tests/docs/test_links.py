@@ -6,6 +6,8 @@ import pytest
 
 from tests.docs.pages import FENCE, PAGES, ROOT, name
 
+pytestmark = pytest.mark.once
+
 LINK = re.compile(
     r"(?<!\\)\]\((?P<inline>[^)\s]+)\)"
     r"|^\[[^\]]+\]: (?P<reference>\S+)$"
@@ -49,3 +51,11 @@ def test_no_page_is_forgotten():
 
 def _globbed(page: str, entry: str) -> bool:
     return entry.endswith("*") and page.rpartition("/")[0] == entry[:-1].rstrip("/") and page != "index"
+
+
+def test_the_readme_is_read_in_one_go():
+    """What somebody needs to decide, and pictures that load on a train."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+    pictures = list((ROOT / "docs/pictures").glob("*.png"))
+    assert len(pictures) == 4
+    assert all(picture.stat().st_size < 150_000 for picture in pictures)

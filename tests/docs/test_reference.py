@@ -17,6 +17,8 @@ from sessions_ext.querysets import UserSessionQuerySet
 from sessions_ext.reasons import RevokedReason, ended_by
 from tests.docs.pages import PAGES, ROOT, name, rows
 
+pytestmark = pytest.mark.once
+
 UNITS = {"s": "seconds", "min": "minutes", "hour": "hours", "hours": "hours", "days": "days"}
 DJANGOS = {"help", "version", "verbosity", "settings", "pythonpath", "traceback", "no_color", "force_color"}
 

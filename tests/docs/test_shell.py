@@ -11,6 +11,8 @@ from django.core.management import CommandError, get_commands, load_command_clas
 
 from tests.docs.pages import ROOT, Block, blocks
 
+pytestmark = pytest.mark.once
+
 CRON = re.compile(r"^(?:[\d*/,-]+ ){5} *", re.MULTILINE)
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 COMMANDS = [block for kind in ("sh", "text") for block in blocks(kind)]
