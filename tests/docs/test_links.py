@@ -39,6 +39,13 @@ def test_each_link_of_a_page_leads_somewhere(page):
         assert not anchor or anchor in anchors(target.read_text()), f"{name(page)}: {link}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_a_page_has_one_title(page):
+    """A line of code that begins with # stands in a fence that begins a line, or it would be one, too."""
+    prose = FENCE.sub(lambda found: "# included" if "{include}" in found["kind"] else "", page.read_text())
+    assert len(re.findall(r"^# ", prose, re.MULTILINE)) == 1
+
+
 def test_no_page_is_forgotten():
     """The front page leads to every page."""
     index = (ROOT / "docs/index.md").read_text()
