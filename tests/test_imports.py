@@ -12,7 +12,7 @@ ROOT = Path(sessions_ext.__file__).parent
 
 # From the bottom up. A folder stands for what is in it.
 LEVELS = [
-    {"__init__", "conf", "decorators", "exceptions", "reasons", "signals", "types"},
+    {"__init__", "batches", "conf", "decorators", "exceptions", "reasons", "signals", "types"},
     {"clients", "db"},
     {"lifetime", "limits", "outages"},
     {"verdicts"},
@@ -22,7 +22,7 @@ LEVELS = [
     {"models"},
     {"activity", "authentication", "observers", "payloads", "requests"},
     {"new_device", "store", "tokens"},
-    {"engines", "mail", "middleware", "receivers", "tasks"},
+    {"adoption", "engines", "mail", "middleware", "receivers", "tasks"},
     {
         "admin",
         "api",
