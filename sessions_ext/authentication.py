@@ -53,7 +53,7 @@ def verify(
     if may_be_cached:
         verdict, version = verdicts.get(UserSession, sessions.db, user_id, session_id)
     if verdict and verdict.session.is_active:
-        login = _judge(verdict.session, verdict.hashes, backend, holds, stamp)
+        login = judge(verdict.session, verdict.hashes, backend, holds, stamp)
         if login.user is not None:
             return login
         # The cache may be behind; the database is not.
@@ -62,7 +62,33 @@ def verify(
         return None
     if version:
         verdicts.set(session, list(auth_hashes(session.user)), version)
-    return _judge(session, None, backend, holds, stamp)
+    return judge(session, None, backend, holds, stamp)
+
+
+def judge(
+    session: UserSession,
+    hashes: list[str] | None,
+    backend: Any,
+    holds: Callable[[str], bool],
+    carried: int | None,
+) -> Login:
+    """The login of whoever carries these by this row, which is active and has its user loaded; see
+    verify(). `hashes` are those of the user where they are known. No query, but of a backend that looks
+    for users in its own way."""
+    user, ends = _user_of(session, backend)
+    if user is None:
+        return Login(session, ends=ends)
+    known = list(hashes) if hashes is not None and user is session.user else auth_hashes(user)
+    current = None
+    for auth_hash in known:
+        current = current or auth_hash
+        if holds(auth_hash):
+            return Login(session, user, renewed_hash=None if auth_hash == current else current)
+    if current is None:
+        return Login(session, user)  # a user model without hashes
+    if carried is not None and carried != stamp(session):
+        return Login(session, is_outdated=True)
+    return Login(session, ends=RevokedReason.PASSWORD_CHANGE)
 
 
 def auth_hashes(user: Any) -> Iterator[str]:
@@ -87,29 +113,6 @@ def renew(session: UserSession) -> None:
     row = session.as_row
     row.update(authenticated_at=session.authenticated_at)
     verdicts.invalidate({session.user_id}, row.db)
-
-
-def _judge(
-    session: UserSession,
-    hashes: list[str] | None,
-    backend: Any,
-    holds: Callable[[str], bool],
-    carried: int | None,
-) -> Login:
-    user, ends = _user_of(session, backend)
-    if user is None:
-        return Login(session, ends=ends)
-    known = list(hashes) if hashes is not None and user is session.user else auth_hashes(user)
-    current = None
-    for auth_hash in known:
-        current = current or auth_hash
-        if holds(auth_hash):
-            return Login(session, user, renewed_hash=None if auth_hash == current else current)
-    if current is None:
-        return Login(session, user)  # a user model without hashes
-    if carried is not None and carried != stamp(session):
-        return Login(session, is_outdated=True)
-    return Login(session, ends=RevokedReason.PASSWORD_CHANGE)
 
 
 def _user_of(session: UserSession, backend_path: Any) -> tuple[Any, RevokedReason | None]:

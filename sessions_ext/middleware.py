@@ -168,6 +168,8 @@ def moved_end(store: VerifiedStore, session: UserSession) -> Any:
     if not store.modified or (end := cookie_end(store)) is None:
         return None
     latest = session.created_at + conf.LIFETIME
+    if session.is_adopted:  # it may have begun longer ago, and then ends when it would have
+        latest = max(latest, session.expires_at)
     end, ahead = min(end, latest), conf.TOUCH_INTERVAL
     if abs(end - session.expires_at) > ahead:
         return end

@@ -296,8 +296,7 @@ class VerifiedStore(SessionBase):
     def _adopted_row(self, user: Any, request: HttpRequest) -> UserSession | None:
         # The id is derived from the session key. So requests that arrive together make one row, and a
         # cookie from before the adoption cannot open the session again after its end.
-        key = salted_hmac(ID_KEY, self.session_key or uuid.uuid4().hex, algorithm="sha256")
-        session_id, sessions = adopted_id(key.digest()), UserSession.objects
+        session_id, sessions = id_of_key(self.session_key or uuid.uuid4().hex), UserSession.objects
         try:
             if session := sessions.verify(user.pk, session_id):
                 return session
@@ -315,6 +314,11 @@ class VerifiedStore(SessionBase):
     def _forget(self) -> None:
         self._login = None
         super().flush()
+
+
+def id_of_key(session_key: str) -> uuid.UUID:
+    """The id of the row of an adopted login, derived from its session key."""
+    return adopted_id(salted_hmac(ID_KEY, session_key, algorithm="sha256").digest())
 
 
 def cookie_end(store: SessionBase) -> datetime | None:
