@@ -37,8 +37,9 @@ NEEDS_PROCESSORS = {
     HERE / "tokens/test_races.py",
     HERE / "verdicts/test_races.py",
 }
-# The suite of other packages has settings of its own.
-collect_ignore = ["company"] if os.environ.get("DJANGO_SETTINGS_MODULE") != "tests.company.settings" else []
+# The suites of other packages have settings of their own.
+SETTINGS = os.environ.get("DJANGO_SETTINGS_MODULE", "")
+collect_ignore = [] if SETTINGS.startswith("tests.company.") else ["company"]
 
 
 def pytest_xdist_auto_num_workers(config) -> int | None:
