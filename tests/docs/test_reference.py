@@ -19,7 +19,7 @@ from tests.docs.pages import PAGES, ROOT, name, rows
 
 pytestmark = pytest.mark.once
 
-UNITS = {"s": "seconds", "min": "minutes", "hour": "hours", "hours": "hours", "days": "days"}
+UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "days": "days"}
 DJANGOS = {"help", "version", "verbosity", "settings", "pythonpath", "traceback", "no_color", "force_color"}
 
 
@@ -32,10 +32,10 @@ def table(page: str) -> dict[str, list[str]]:
 
 
 def value(cell: str) -> object:
-    """A default as the table writes it: `"text"`, or 15 min."""
+    """A default as the table writes it: `"text"`, 15 min, or 0."""
     if cell.startswith("`"):
         return ast.literal_eval(cell.strip("`"))
-    number, unit = cell.split()
+    number, unit = cell.split() if cell != "0" else ("0", "s")
     return timedelta(**{UNITS[unit]: int(number)})
 
 
