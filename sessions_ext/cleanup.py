@@ -105,7 +105,7 @@ def expired_and_revoked(
         raise ArgumentError(f"retention must be {error}.") from None
     ends_verdicts = include_active and conf.CACHE is not None
     is_plain = Collector(using=rows.db, origin=rows).can_fast_delete(rows) and not ends_verdicts
-    expired = rows.filter(is_revoked=False, expires_at__lt=before or now)
+    expired = rows.filter(is_revoked=False, expires_at__lt=before or now - conf.EXPIRED_RETENTION)
     revoked = rows.filter(is_revoked=True, revoked_at__lt=now - kept)
     return [
         Target("expired", expired, "expires_at", is_plain),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import models, transaction
-from django.db.models import F
+from django.db.models import Case, F, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -79,7 +79,10 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         now = timezone.now()
         due = self.active(at=now).filter(last_activity_at__lte=now - conf.TOUCH_INTERVAL)
         address = clients.normalise_ip(ip_address)
-        seen = {"last_ip_address": address} if address else {}
+        seen: dict[str, Any] = {"last_ip_address": address} if address else {}
+        if address:
+            same = When(last_ip_address=address, then="last_ip_since")
+            seen["last_ip_since"] = Case(same, default=Value(now, models.DateTimeField()))
         return in_lock_order(due).update(last_activity_at=now, **seen)
 
     @alters_rows
