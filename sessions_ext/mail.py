@@ -7,6 +7,7 @@ from typing import Any
 
 import django
 from django.contrib.auth import get_user_model
+from django.db import connections
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 
@@ -36,6 +37,8 @@ def _send_or_log(*message: str) -> None:
         send(*message)
     except Exception:
         logger.exception("could not send a new device e-mail")
+    finally:
+        connections.close_all()  # this thread's, which a mail backend may have opened
 
 
 def _start_thread(*message: str) -> None:
