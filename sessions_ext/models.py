@@ -179,7 +179,7 @@ class UserSession(models.Model):
 
     @alters_data
     def revoke(self, reason: str) -> bool:
-        """End this session, and return whether this call ended it. A session that was revoked before
+        """End this session, and return whether this call ended it: False if it was revoked before. It then
         keeps its first reason, which is loaded into this object. See UserSessionQuerySet.revoke()."""
         at = timezone.now()
         is_ended = bool(revoke_rows(self.as_row, reason, at))

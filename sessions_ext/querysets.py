@@ -67,8 +67,8 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
     @alters_rows
     def revoke(self, reason: str) -> int:
-        """End these sessions, and return how many this call ended. Rows that were revoked before keep
-        their first reason. One statement, or with a CACHE two in a transaction. Sends one
+        """End these sessions, and return how many this call ended: 0 if all were revoked before. Such rows
+        keep their first reason. One statement, or with a CACHE two in a transaction. Sends one
         session_revoked for all of them."""
         return len(revoke_rows(self, reason))
 
