@@ -145,11 +145,11 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         progress: Callable[[CleanupResult], object] | None = None,
         should_stop: Callable[[], object] | None = None,
     ) -> CleanupResult:
-        """Delete the rows that expired before `before` (default now) unrevoked, and those revoked
-        longer ago than `retention` (default REVOKED_RETENTION), in short transactions of `batch_size`
-        rows, `sleep` seconds apart. Then, unless `payloads` is False, it deletes the expired rows of
-        Django's own session table, where SESSION_ENGINE keeps one. Stops after `max_rows` rows, after
-        `max_seconds` seconds, or when `should_stop()` is true, which it asks between batches;
+        """Delete the rows that expired before `before` (default EXPIRED_RETENTION ago) unrevoked, and
+        those revoked longer ago than `retention` (default REVOKED_RETENTION), in short transactions of
+        `batch_size` rows, `sleep` seconds apart. Then, unless `payloads` is False, it deletes the expired
+        rows of Django's own session table, where SESSION_ENGINE keeps one. Stops after `max_rows` rows,
+        after `max_seconds` seconds, or when `should_stop()` is true, which it asks between batches;
         `progress(result)` is called after each.
         Sends sessions_cleaned. Raises ValueError for a `before` in the future, unless `include_active`
         says it is meant, and for `payloads=True` where there is no such table."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -67,8 +67,8 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
     @alters_rows
     def revoke(self, reason: str) -> int:
-        """End these sessions, and return how many this call ended. Rows that were revoked before keep
-        their first reason. One statement, or with a CACHE two in a transaction. Sends one
+        """End these sessions, and return how many this call ended: 0 if all were revoked before. Such rows
+        keep their first reason. One statement, or with a CACHE two in a transaction. Sends one
         session_revoked for all of them."""
         return len(revoke_rows(self, reason))
 
@@ -79,7 +79,10 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         now = timezone.now()
         due = self.active(at=now).filter(last_activity_at__lte=now - conf.TOUCH_INTERVAL)
         address = clients.normalise_ip(ip_address)
-        seen = {"last_ip_address": address} if address else {}
+        seen: dict[str, Any] = {"last_ip_address": address} if address else {}
+        if address:
+            same = When(last_ip_address=address, then="last_ip_since")
+            seen["last_ip_since"] = Case(same, default=Value(now, models.DateTimeField()))
         return in_lock_order(due).update(last_activity_at=now, **seen)
 
     @alters_rows

@@ -15,6 +15,7 @@ DEFAULTS = {
     "MAX_SESSIONS": None,
     "ON_LIMIT": "revoke_oldest",
     "REVOKED_RETENTION": timedelta(days=30),
+    "EXPIRED_RETENTION": timedelta(0),
     "CACHE": None,
     "TRUSTED_PROXIES": (),
     "CLIENT_IP": "sessions_ext.clients.remote_address",
@@ -33,7 +34,13 @@ DEFAULTS = {
     "NEW_DEVICE_EMAIL": False,
 }
 DURATIONS = [name for name, default in DEFAULTS.items() if isinstance(default, timedelta)] + ["IDLE_TIMEOUT"]
-MAY_BE_ZERO = {"TOUCH_INTERVAL", "REVOKED_RETENTION", "REFRESH_GRACE", "REAUTHENTICATE_AFTER"}
+MAY_BE_ZERO = {
+    "TOUCH_INTERVAL",
+    "REVOKED_RETENTION",
+    "EXPIRED_RETENTION",
+    "REFRESH_GRACE",
+    "REAUTHENTICATE_AFTER",
+}
 MAY_BE_NONE = {"IDLE_TIMEOUT", "REAUTHENTICATE_AFTER"}
 
 RIGHT = [

@@ -26,7 +26,8 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"
 
 class Command(BaseCommand):
     help = (
-        "Deletes the sessions that have expired, and those revoked longer ago than REVOKED_RETENTION. "
+        "Deletes the sessions that expired longer ago than EXPIRED_RETENTION, and those revoked longer ago "
+        "than REVOKED_RETENTION. "
         "Exits with 0 when it has finished, and with 75 when it was stopped with work left."
     )
 
@@ -37,7 +38,10 @@ class Command(BaseCommand):
         # Numbers stay texts here, so that a wrong one gets a line of its own instead of argparse's
         # usage. A negative number of any kind is a value, not an option.
         parser._negative_number_matcher = re.compile(r"-\.?\d")
-        add("--before", "Delete what expired before this ISO 8601 date or time. Default: now.")
+        add(
+            "--before",
+            "Delete what expired before this ISO 8601 date or time. Default: EXPIRED_RETENTION ago, or now.",
+        )
         add(
             "--retention", "Keep revoked sessions this long: 12h, 30d, P30D or seconds. Default: the setting."
         )
