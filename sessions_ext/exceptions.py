@@ -17,3 +17,11 @@ class SecondFactorRequired(PermissionDenied):
     def __init__(self, methods: Iterable[str] = ()) -> None:
         super().__init__("A second factor is required.")
         self.methods = [*methods]
+
+
+class TooManyAttempts(Exception):  # noqa: N818
+    """The password was wrong too often: nobody may try again for so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("Too many attempts.")
+        self.seconds = seconds

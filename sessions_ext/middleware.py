@@ -148,7 +148,8 @@ def _finish_login(
     if store.has_old_hash:
         session.revoke(RevokedReason.PASSWORD_CHANGE)
         return
-    if store.renews_key and response.status_code < 500:
+    # The key of another store (of allauth's X-Session-Token) is in the answer already.
+    if store.renews_key and request.session is store and response.status_code < 500:
         store.cycle_key()
     is_recorded = activity.record(session, request, expires_at=moved_end(store, session))
     is_certain = is_recorded or store.has_started

@@ -12,7 +12,8 @@ ROOT = Path(sessions_ext.__file__).parent
 
 # From the bottom up. A folder stands for what is in it.
 LEVELS = [
-    {"__init__", "conf", "decorators", "exceptions", "reasons", "signals", "types"},
+    {"__init__", "conf", "decorators", "exceptions", "passwords", "reasons", "signals"}
+    | {"throttle", "types"},
     {"clients", "db"},
     {"lifetime", "limits", "verdicts"},
     {"cleanup"},
@@ -21,6 +22,7 @@ LEVELS = [
     {"models"},
     {"activity", "authentication", "observers", "payloads", "requests"},
     {"new_device", "store", "tokens"},
+    {"step_up"},
     {"engines", "mail", "middleware", "receivers", "tasks"},
     {
         "admin",

@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from typing import Any
 
 import ninja.conf
@@ -12,7 +11,7 @@ from django.views.decorators.debug import sensitive_variables
 from ninja.security import APIKeyCookie, HttpBearer
 from ninja.throttling import SimpleRateThrottle
 
-from .. import clients, tokens
+from .. import clients, throttle, tokens
 
 logger = logging.getLogger("sessions_ext")
 
@@ -76,11 +75,11 @@ class RateThrottle(threading.local, SimpleRateThrottle):
         if key is None:
             logger.warning("%s is not throttled: the caller's address is unknown", self.scope)
             return True
-        try:
-            return self._count(key, duration) <= int(limit or 0)
-        except Exception as error:
-            logger.warning("%s is not throttled: the cache failed with %s", self.scope, type(error).__name__)
-            return True
+        what = self.scope or ""
+        self.seconds_left = throttle.wait(
+            key, int(limit or 0), float(duration or 0), what=what, cache=self.cache
+        )
+        return not self.seconds_left
 
     def wait(self) -> float | None:
         return self.seconds_left
@@ -92,13 +91,3 @@ class RateThrottle(threading.local, SimpleRateThrottle):
         # Whoever has one IPv6 address has a whole /64.
         ident = clients.network(address) if ":" in address else address
         return self.cache_format % {"scope": self.scope, "ident": ident}
-
-    def _count(self, key: str, duration: Any) -> int:
-        """The number of this call in its window. Calls at the same moment agree on the window, because
-        only one of them can add it to the cache."""
-        now = time.time()
-        self.cache.add(key, now + duration, duration)
-        end = self.cache.get(key) or now + duration
-        self.seconds_left = max(end - now, 1)
-        self.cache.add(f"{key}_{end}", 0, duration)
-        return int(self.cache.incr(f"{key}_{end}"))
