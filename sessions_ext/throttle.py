@@ -29,6 +29,6 @@ def wait(key: str, limit: int, seconds: float, *, what: str, cache: Any = defaul
 def forget(key: str, *, cache: Any = default_cache) -> None:
     """Begin a new window with the next try. A cache that is down keeps the old one."""
     try:
-        cache.delete(key)
+        cache.delete_many([key, f"{key}_{cache.get(key)}"])
     except Exception as error:
         logger.warning("a throttle was not reset: the cache failed with %s", type(error).__name__)
