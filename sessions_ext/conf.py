@@ -141,6 +141,7 @@ class Conf:
     REAUTHENTICATE_URL: Setting[str | None] = Setting(
         None, _optional(_of_type("a path or the name of a URL, or None", str))
     )
+    API_REAUTHENTICATES: Setting[bool] = Setting(True, _of_type("True or False", bool))
     SOCKET_RECHECK = Setting(timedelta(seconds=30), _positive_duration)
     NEW_DEVICE_EMAIL: Setting[bool] = Setting(False, _of_type("True or False", bool))
 

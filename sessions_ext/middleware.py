@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
-from . import activity
+from . import activity, step_up
 from .conf import conf
 from .models import UserSession
 from .reasons import RevokedReason
@@ -51,6 +51,7 @@ class UserSessionMiddleware:
         attach(request)
         with at_hand(request) as now:
             response = self.get_response(request)
+            add_challenge(request, response)
             finish(now, response)
         return response
 
@@ -59,9 +60,17 @@ class UserSessionMiddleware:
         attach(request)
         with at_hand(request) as now:
             response = await self.get_response(request)
+            add_challenge(request, response)
             if is_finish_due(now, response):
                 await sync_to_async(finish)(now, response)
         return response
+
+
+def add_challenge(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Say how to authenticate where an API refused a login that is not fresh."""
+    seconds = step_up.noted_max_age(request)
+    if seconds is not None and response.status_code == 401:
+        response.headers.setdefault("WWW-Authenticate", step_up.challenge(seconds))
 
 
 def attach(request: Any) -> None:

@@ -150,7 +150,8 @@ def refusal(request: HttpRequest, within: timedelta | None = None) -> HttpRespon
 def wants_page(request: HttpRequest) -> bool:
     """Whether a browser will show the answer as a page, and not a script read it."""
     headers = request.headers
-    if "HX-Request" in headers or headers.get("X-Requested-With") == "XMLHttpRequest":
+    is_called = "HX-Request" in headers or headers.get("X-Requested-With") == "XMLHttpRequest"
+    if is_called or carries_token(request):
         return False
     if mode := headers.get("Sec-Fetch-Mode"):
         return mode == "navigate"
@@ -166,9 +167,20 @@ def max_age(within: timedelta | None = None) -> int:
     return int(max(within or LEAST, LEAST).total_seconds())
 
 
-def challenge(within: timedelta | None = None) -> str:
-    """The WWW-Authenticate of an answer to who is not fresh (RFC 9470, 3)."""
-    return f'Bearer error="insufficient_user_authentication", max_age="{max_age(within)}"'
+def challenge(seconds: int | None = None) -> str:
+    """The WWW-Authenticate of an answer to who is not fresh: the proof may be so many seconds old (RFC 9470,
+    3)."""
+    parts = 'Bearer error="insufficient_user_authentication"'
+    return parts if seconds is None else f'{parts}, max_age="{seconds}"'
+
+
+def note_challenge(request: Any, within: timedelta | None) -> None:
+    """Have the middleware add the challenge to an answer 401 that somebody else makes."""
+    request.sessions_ext_max_age = max_age(within)
+
+
+def noted_max_age(request: Any) -> int | None:
+    return getattr(request, "sessions_ext_max_age", None)
 
 
 class Destination(NamedTuple):
@@ -225,7 +237,7 @@ def _unauthenticated() -> JsonResponse:
 def _insufficient(within: timedelta | None) -> JsonResponse:
     problem = {"title": "Unauthorized", "status": 401, "code": "insufficient_user_authentication"}
     more = {"detail": str(DETAIL), "max_age": max_age(within)}
-    return _problem(problem | more, challenge(within))
+    return _problem(problem | more, challenge(max_age(within)))
 
 
 def _problem(problem: dict[str, Any], challenge: str) -> JsonResponse:

@@ -238,6 +238,7 @@ def _login(claims: dict[str, Any], *, may_be_cached: bool = False) -> tuple[User
         if login and login.ends:
             login.session.revoke(login.ends)
         return None
+    login.user.backend = backends[backend]  # as django.contrib.auth.authenticate() leaves it
     login.session._meta.get_field("user").set_cached_value(login.session, login.user)
     return login.session, backends[backend]
 

@@ -30,6 +30,7 @@ DEFAULTS = {
     "OBSERVERS": ("sessions_ext.observers.refresh_replayed",),
     "REAUTHENTICATE_AFTER": timedelta(minutes=15),
     "REAUTHENTICATE_URL": None,
+    "API_REAUTHENTICATES": True,
     "NEW_DEVICE_EMAIL": False,
 }
 DURATIONS = [name for name, default in DEFAULTS.items() if isinstance(default, timedelta)] + ["IDLE_TIMEOUT"]
@@ -58,6 +59,7 @@ RIGHT = [
     ("OBSERVERS", ("project.observers.odd",)),
     ("REAUTHENTICATE_AFTER", None),
     ("REAUTHENTICATE_URL", "login"),
+    ("API_REAUTHENTICATES", False),
     ("NEW_DEVICE_EMAIL", True),
 ]
 
@@ -94,7 +96,11 @@ WRONG = [
     *(("SUSPICION_THRESHOLD", value, "an int of 1 or more, or None") for value in (0, -1, True, 1.5, "3")),
     *(("OBSERVERS", value, "a list of dotted paths") for value in (None, "project.odd", [max], [1])),
     ("REAUTHENTICATE_URL", 1, "a path or the name of a URL, or None, not int"),
-    *(("NEW_DEVICE_EMAIL", value, "True or False, not ") for value in (None, 1, "yes")),
+    *(
+        (name, value, "True or False, not ")
+        for name in ("NEW_DEVICE_EMAIL", "API_REAUTHENTICATES")
+        for value in (None, 1, "yes")
+    ),
 ]
 
 

@@ -9,13 +9,13 @@ from django.utils import timezone
 from ninja import Field, Schema
 from ninja.pagination import LimitOffsetPagination
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     ConfigDict,
     GetJsonSchemaHandler,
     SecretStr,
     StrictBool,
     TypeAdapter,
-    field_validator,
 )
 
 from ..models import UserSession
@@ -28,6 +28,15 @@ def _with_offset(value: Any) -> Any:
     return value
 
 
+def _is_text(secret: SecretStr) -> SecretStr:
+    try:
+        secret.get_secret_value().encode()
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair is not a character") from None
+    return secret
+
+
+Password = Annotated[SecretStr, AfterValidator(_is_text), Field(min_length=1, max_length=4096)]
 Moment = Annotated[datetime, BeforeValidator(_with_offset)]
 State = Literal["active", "revoked", "expired", "all"]
 
@@ -39,21 +48,17 @@ class SessionsExtCredentials(Schema):
     username: str = Field(
         min_length=1, max_length=254, pattern="^[^\\x00]*$", description="A user name or an e-mail address."
     )
-    password: SecretStr = Field(min_length=1, max_length=4096)
-    code: SecretStr = Field(
+    password: Password
+    code: Annotated[SecretStr, AfterValidator(_is_text)] = Field(
         default_factory=lambda: SecretStr(""),
         max_length=255,
         description="The code of a second factor, after the problem `second_factor_required`.",
     )
 
-    @field_validator("password", "code")
-    @classmethod
-    def is_text(cls, secret: SecretStr) -> SecretStr:
-        try:
-            secret.get_secret_value().encode()
-        except UnicodeEncodeError:
-            raise ValueError("half of a surrogate pair is not a character") from None
-        return secret
+
+class SessionsExtPassword(Schema):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"password": "correct horse"}]})
+    password: Password
 
 
 class SessionsExtRefreshToken(Schema):
@@ -87,6 +92,9 @@ class SessionsExtProblem(Schema):
         [],
         description="Which second factors the user has: send the code of one of them.",
         examples=[["recovery_codes", "totp"]],
+    )
+    max_age: int | None = Field(
+        None, description="How many seconds ago the password may have been given (RFC 9470).", examples=[900]
     )
 
 
