@@ -12,13 +12,15 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
+from django.utils.http import urlencode
 
 from . import activity, step_up
 from .conf import conf
+from .exceptions import SessionLimitReached
 from .models import UserSession
 from .reasons import RevokedReason
 from .requests import AtHand, at_hand
@@ -64,6 +66,14 @@ class UserSessionMiddleware:
             if is_finish_due(now, response):
                 await sync_to_async(finish)(now, response)
         return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        """Send whoever has met the limit to the page where they end one of their sessions."""
+        url = exception.url if isinstance(exception, SessionLimitReached) else ""
+        if not url or not step_up.wants_page(request):
+            return None
+        after = request.POST.get("next") or request.GET.get("next")
+        return HttpResponseRedirect(f"{url}?{urlencode({'next': after})}" if after else url)
 
 
 def add_challenge(request: HttpRequest, response: HttpResponseBase) -> None:

@@ -14,8 +14,9 @@ from django.db.models import F
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.http import HttpRequest
 
-from . import authentication, verdicts
+from . import authentication, make_room, verdicts
 from .conf import conf
+from .exceptions import SessionLimitReached
 from .mail import send_mail_about
 from .models import RevokedReason, UserSession
 from .new_device import is_new_device
@@ -63,8 +64,10 @@ def on_login(
         session = _row_of(store, user) or UserSession.objects.start(
             user, request=request, expires_at=cookie_end(store)
         )
-    except BaseException:
+    except BaseException as error:
         _undo_login(request, store)
+        if isinstance(error, SessionLimitReached) and error.limit:
+            error.token = make_room.token_for(user)
         raise
     if isinstance(store, VerifiedStore):
         store.has_started = store.has_started or store.login is None or store.login.session != session

@@ -2,6 +2,7 @@
 even in a project without the CSRF middleware."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from math import ceil
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,7 @@ from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import RedirectURLMixin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render, resolve_url
 from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
@@ -27,7 +28,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import TemplateView, View
 
-from . import step_up
+from . import make_room, step_up
 from .conf import conf
 from .forms import PasswordForm
 from .models import RevokedReason, UserSession
@@ -228,17 +229,21 @@ class RevokeOthersView(ReauthenticatingView):
 
 @method_decorator(login_not_required, name="dispatch")
 @method_decorator([never_cache, csrf_protect], name="dispatch")
-class NotMeView(TemplateView):
-    """What the link of the new device e-mail opens. GET changes nothing, since mail scanners
-    follow links; POST ends the session that the link names."""
-
-    template_name = "sessions_ext/not_me.html"
+class SecretLinkView(TemplateView):
+    """A page for whoever has its address, signed in or not."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         response = super().dispatch(request, *args, **kwargs)
         response.headers["Referrer-Policy"] = "same-origin"  # the address is a secret
         patch_cache_control(response, private=True)
         return response
+
+
+class NotMeView(SecretLinkView):
+    """What the link of the new device e-mail opens. GET changes nothing, since mail scanners
+    follow links; POST ends the session that the link names."""
+
+    template_name = "sessions_ext/not_me.html"
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
         session, status = session_of_link(token)
@@ -254,6 +259,35 @@ class NotMeView(TemplateView):
 
     def answer(self, state: str, session: UserSession | None, status: int) -> HttpResponse:
         context = self.get_context_data(state=state, session=session, reset_url=_reset_url())
+        return self.render_to_response(context, status=status)
+
+
+class MakeRoomView(SecretLinkView):
+    """Where whoever met the limit ends one of their sessions, to sign in again then: see make_room."""
+
+    template_name = "sessions_ext/make_room.html"
+
+    def get(self, request: HttpRequest, token: str) -> HttpResponse:
+        holder = make_room.holder_of(token)
+        if holder is None:
+            return self.answer("invalid", status=404)
+        if not make_room.is_needed(holder):
+            return self.answer("done")
+        sessions = make_room.sessions_in_the_way(holder.user)
+        return self.answer("ask", sessions=sessions[: SessionsMixin.active_shown])
+
+    def post(self, request: HttpRequest, token: str) -> HttpResponse:
+        holder = make_room.holder_of(token)
+        if holder and make_room.is_needed(holder):
+            sessions = make_room.sessions_in_the_way(holder.user)
+            with suppress(ValidationError):  # what is no id ends nothing
+                sessions.filter(pk=request.POST.get("session", "")).revoke(RevokedReason.USER)
+        return self.get(request, token)
+
+    def answer(self, state: str, status: int = 200, **context: Any) -> HttpResponse:
+        login, after = usable_url(settings.LOGIN_URL) or "", self.request.GET.get("next", "")
+        login_url = with_query(login, next=after) if login and after else login
+        context = self.get_context_data(state=state, login_url=login_url, **context)
         return self.render_to_response(context, status=status)
 
 

@@ -21,7 +21,7 @@ LEVELS = [
     {"managers"},
     {"models"},
     {"activity", "authentication", "observers", "payloads", "requests"},
-    {"new_device", "store", "tokens"},
+    {"make_room", "new_device", "store", "tokens"},
     {"step_up"},
     {"engines", "mail", "middleware", "receivers", "tasks"},
     {

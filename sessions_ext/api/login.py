@@ -12,11 +12,16 @@ from django.views.decorators.debug import sensitive_variables
 from .. import tokens
 from ..conf import LOGIN_URL_NAME, conf
 from ..exceptions import SecondFactorRequired, SessionLimitReached
+from ..make_room import sessions_in_the_way
+from ..models import RevokedReason
 from ..passwords import ask_backends, report_failure
 from .auth import RateThrottle
 from .problems import Problem, described
 from .routers import new_router
-from .schemas import SessionsExtCredentials, SessionsExtRefreshToken, SessionsExtTokens
+from .schemas import SessionsExtCredentials, SessionsExtPlace, SessionsExtRefreshToken, SessionsExtTokens
+from .sessions import sessions_of
+
+PLACES_TOLD = 100
 
 login_router = new_router("sessions")
 
@@ -43,7 +48,8 @@ login_router = new_router("sessions")
 @sensitive_variables("code")
 def login(request: HttpRequest, credentials: SessionsExtCredentials) -> Any:
     """Starts a session and answers with its first tokens. Where it asks for a second factor, send the same
-    again with its `code`."""
+    again with its `code`. Where it says that there are too many sessions, and which, send the same again and
+    name the one that `ends`."""
     user = _authenticate(request, credentials.username, credentials.password.get_secret_value())
     if user is None:
         raise Problem("invalid_credentials")
@@ -51,6 +57,8 @@ def login(request: HttpRequest, credentials: SessionsExtCredentials) -> Any:
     try:
         if conf.LOGIN_HOOK:
             import_string(conf.LOGIN_HOOK)(request, user, code)
+        if credentials.ends:
+            sessions_of(user).active().filter(pk=credentials.ends).revoke(RevokedReason.USER)
         return tokens.login(request, user)
     except SecondFactorRequired as error:
         if code:
@@ -58,7 +66,9 @@ def login(request: HttpRequest, credentials: SessionsExtCredentials) -> Any:
             report_failure(request, user.get_username())
         raise Problem("second_factor_required", methods=error.methods) from None
     except SessionLimitReached:
-        raise Problem("session_limit_reached") from None
+        told = [SessionsExtPlace.from_orm(each) for each in sessions_in_the_way(user)[:PLACES_TOLD]]
+        sessions = [place.model_dump(mode="json") for place in told]
+        raise Problem("session_limit_reached", sessions=sessions) from None
     except PermissionDenied:
         raise Problem("login_denied") from None
 

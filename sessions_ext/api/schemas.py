@@ -54,6 +54,10 @@ class SessionsExtCredentials(Schema):
         max_length=255,
         description="The code of a second factor, after the problem `second_factor_required`.",
     )
+    ends: UUID | None = Field(
+        None,
+        description="Which session of yours to end for this one, after the problem `session_limit_reached`.",
+    )
 
 
 class SessionsExtPassword(Schema):
@@ -77,6 +81,16 @@ class SessionsExtError(Schema):
     type: str = Field(examples=["missing"])
 
 
+class SessionsExtPlace(Schema):
+    """A session that takes a place where their number is limited."""
+
+    id: UUID
+    device_info: str = Field(examples=["Chrome on macOS"])
+    location: str = Field(examples=["New York, US"])
+    created_at: Moment
+    last_activity_at: Moment
+
+
 class SessionsExtProblem(Schema):
     """An error (RFC 9457)."""
 
@@ -95,6 +109,9 @@ class SessionsExtProblem(Schema):
     )
     max_age: int | None = Field(
         None, description="How many seconds ago the password may have been given (RFC 9470).", examples=[900]
+    )
+    sessions: list[SessionsExtPlace] = Field(
+        [], description="Which sessions take the places: send the id of one in `ends`."
     )
 
 

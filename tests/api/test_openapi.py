@@ -151,6 +151,7 @@ def test_each_router_on_its_own_describes_every_problem(mounted):
         "errors",
         "methods",
         "max_age",
+        "sessions",
     }
     assert set(problem["required"]) == {"type", "title", "status", "detail", "code"}
     assert all(name.startswith(("SessionsExt", "PagedSessionsExt")) for name in schemas)
