@@ -14,7 +14,7 @@ from django.db.models import F
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.http import HttpRequest
 
-from . import authentication, make_room, verdicts
+from . import authentication, make_room, step_up, verdicts
 from .conf import conf
 from .exceptions import SessionLimitReached
 from .mail import send_mail_about
@@ -32,6 +32,12 @@ def connect() -> None:
     user_logged_in.connect(on_login, dispatch_uid="sessions_ext.login")
     user_logged_out.connect(on_logout, dispatch_uid="sessions_ext.logout")
     session_started.connect(on_session_started, dispatch_uid="sessions_ext.started")
+    if apps.is_installed("allauth.account"):
+        from allauth.account import signals as allauth_signals
+
+        allauth_signals.authentication_step_completed.connect(
+            on_step_completed, dispatch_uid="sessions_ext.step"
+        )
     user_key = key_of(auth.get_user_model())
     for model in apps.get_models():
         if issubclass(model, UserSession):
@@ -132,6 +138,14 @@ def on_logout(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any
         return
     if session := UserSession.objects.verify(user.pk, store.get(ID_KEY)):
         session.revoke(RevokedReason.LOGOUT)
+
+
+def on_step_completed(
+    sender: Any, request: HttpRequest, user: Any, reauthenticated: bool = False, **kwargs: Any
+) -> None:
+    """Count a proof that allauth has asked for, by its page or its API: of a password or a second factor."""
+    if reauthenticated and request.user.pk == user.pk:
+        step_up.reauthenticated(request)
 
 
 def on_session_saved(sender: Any, instance: UserSession, created: bool, using: str, **kwargs: Any) -> None:

@@ -12,15 +12,17 @@ from django.contrib.auth.views import redirect_to_login
 from django.core import signing
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
-from django.urls import reverse
+from django.shortcuts import resolve_url
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
 from . import authentication, passwords, throttle
-from .conf import conf
+from .conf import conf, is_dotted
 from .exceptions import TooManyAttempts
 from .models import UserSession
 from .requests import carries_token
@@ -83,6 +85,8 @@ def is_fresh(request: HttpRequest, within: timedelta | None = None) -> bool:
     seconds here, or nobody would ever be back in time."""
     session = _session_of(request)
     within = conf.REAUTHENTICATE_AFTER if within is None else within
+    if is_acting(request):
+        return False
     return session is not None and session.is_fresh(None if within is None else max(within, LEAST))
 
 
@@ -93,7 +97,7 @@ def reauthenticated(request: HttpRequest) -> bool:
     whether it is so: not in a session that has ended meanwhile, nor for who acts as somebody else.
     Behind a token call tokens.confirm(). One statement."""
     session = _session_of(request)
-    if session is None or session.impersonator_id or carries_token(request):
+    if session is None or is_acting(request) or carries_token(request):
         return False
     if not authentication.renew(session):
         return False
@@ -106,9 +110,24 @@ async def areauthenticated(request: HttpRequest) -> bool:
     return await sync_to_async(reauthenticated)(request)
 
 
+def is_acting(request: HttpRequest) -> bool:
+    """Whether the person who makes the request acts as somebody else: in a session of that user, or in their
+    own (as by django-impersonate). They have no proof to give."""
+    session = _session_of(request)
+    return session is not None and bool(session.impersonator_id or session.user_id != request.user.pk)
+
+
 def may_be_asked(request: HttpRequest) -> bool:
     """Whether there is a way for this person to prove again who they are."""
     return bool(conf.REAUTHENTICATE_URL) or has_password(request)
+
+
+def url_elsewhere(request: HttpRequest) -> str:
+    """REAUTHENTICATE_URL for this person, or ""."""
+    to = conf.REAUTHENTICATE_URL or ""
+    if is_dotted(to):
+        to = import_string(to)(request)
+    return resolve_url(to) if to else ""
 
 
 def has_password(request: HttpRequest) -> bool:
@@ -138,8 +157,8 @@ def is_password(request: HttpRequest, password: str) -> bool:
 def refusal(request: HttpRequest, within: timedelta | None = None) -> HttpResponse:
     """The answer to whoever is not fresh: the way to the page that asks, or the problem for a script. Raises
     PermissionDenied for who acts as somebody else: they have no proof to give."""
-    session, is_anonymous = _session_of(request), not request.user.is_authenticated
-    if session and session.impersonator_id:
+    is_anonymous = not request.user.is_authenticated
+    if is_acting(request):
         raise PermissionDenied("Whoever acts as somebody else cannot confirm who they are.")
     if not wants_page(request):
         return _unauthenticated() if is_anonymous else _insufficient(within)
@@ -197,6 +216,15 @@ def link_to_confirm(request: HttpRequest, url: str, asked_at: float | None = Non
     owner = [str(request.user.pk), str(session.pk) if session and asked_at is None else ""]
     token = signing.dumps([*owner, url, asked_at], salt=SALT)
     return f"{reverse('sessions_ext:reauthenticate')}?{urlencode({'next': token})}"
+
+
+def has_page() -> bool:
+    """Whether the project has the page that asks: sessions_ext.urls."""
+    try:
+        reverse("sessions_ext:reauthenticate")
+    except NoReverseMatch:
+        return False
+    return True
 
 
 def destination(request: HttpRequest, token: str) -> Destination | None:

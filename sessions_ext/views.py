@@ -134,14 +134,15 @@ class ReauthenticatingView(PasswordPrompt, ActionView):
     act: Callable[..., HttpResponse]
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        if not self.is_sensitive() or self.is_authenticated_lately():
+        if not self.is_sensitive():
             return self.act()
-        if self.current and self.current.impersonator_id:
+        if step_up.is_acting(request):
             raise PermissionDenied
+        if self.is_authenticated_lately():
+            return self.act()
         if not step_up.has_password(request):
-            if not conf.REAUTHENTICATE_URL:
-                return self.act()
-            return redirect(with_query(resolve_url(conf.REAUTHENTICATE_URL), next=self.get_success_url()))
+            url = step_up.url_elsewhere(request)
+            return redirect(with_query(url, next=self.get_success_url())) if url else self.act()
         return self.prompt(next=self.get_redirect_url(), back=self.get_success_url()) or self.act()
 
     def is_authenticated_lately(self) -> bool:
@@ -160,7 +161,7 @@ class ReauthenticateView(PasswordPrompt):
     `next`; without a valid one they go to "Your devices"."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        if self.current and self.current.impersonator_id:
+        if step_up.is_acting(request):
             raise PermissionDenied
         return super().dispatch(request, *args, **kwargs)
 
@@ -176,7 +177,8 @@ class ReauthenticateView(PasswordPrompt):
             return self.post(request)
         url = where.url if where else reverse("sessions_ext:list")
         back = step_up.link_to_confirm(request, url, asked_at=step_up.now())
-        return redirect(with_query(resolve_url(conf.REAUTHENTICATE_URL or settings.LOGIN_URL), next=back))
+        elsewhere = step_up.url_elsewhere(request) or resolve_url(settings.LOGIN_URL)
+        return redirect(with_query(elsewhere, next=back))
 
     def post(self, request: HttpRequest) -> HttpResponse:
         token = request.POST.get("next") or request.GET.get("next", "")

@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 
+from django.contrib.auth import get_user_model
 from django.http import HttpResponse
 from django.urls import include, path
 from django.views.generic import View
 
+from sessions_ext.receivers import on_step_completed
 from sessions_ext.step_up import (
     FreshLoginRequiredMixin,
     areauthenticated,
@@ -62,6 +64,18 @@ def failing(request):
     raise RuntimeError("after the confirmation")
 
 
+def by_a_package(request):
+    """As allauth tells of a proof, and of a step that is none."""
+    proof = {"reauthenticated": True} if "proof" in request.GET else {}
+    user = get_user_model()(pk=0) if "other" in request.GET else request.user
+    on_step_completed(type(user), request=request, user=user, method="password", **proof)
+    return HttpResponse("ok")
+
+
+def elsewhere(request):
+    return "/sso/"
+
+
 def fresh(request):
     return HttpResponse(str(is_fresh(request)))
 
@@ -77,6 +91,7 @@ urlpatterns = [
     path("confirmed/", confirmed),
     path("aconfirmed/", aconfirmed),
     path("failing/", failing),
+    path("by-a-package/", by_a_package),
     path("fresh/", fresh),
     path("sso/", fresh, name="sso"),
     path("", include("tests.urls")),

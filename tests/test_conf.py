@@ -95,7 +95,7 @@ WRONG = [
     ("SIGNING_KEY", ["hush"], "a str or None, not list"),
     *(("SUSPICION_THRESHOLD", value, "an int of 1 or more, or None") for value in (0, -1, True, 1.5, "3")),
     *(("OBSERVERS", value, "a list of dotted paths") for value in (None, "project.odd", [max], [1])),
-    ("REAUTHENTICATE_URL", 1, "a path or the name of a URL, or None, not int"),
+    ("REAUTHENTICATE_URL", 1, "a path, the name of a URL or a dotted path, or None, not int"),
     *(
         (name, value, "True or False, not ")
         for name in ("NEW_DEVICE_EMAIL", "API_REAUTHENTICATES")

@@ -102,7 +102,7 @@ def logout(request: Any) -> Any:
 def confirm(request: Any, body: SessionsExtPassword) -> Any:
     """Makes the session fresh again. With an access token the answer has new tokens, and only they are fresh;
     with the cookie it is 204 and a new cookie."""
-    if request.user_session.impersonator_id:
+    if step_up.is_acting(request):
         raise Problem("permission_denied")
     try:
         is_right = step_up.is_password(request, body.password.get_secret_value())

@@ -104,18 +104,6 @@ def test_a_device_of_somebody_else_verifies_nobody(browser, another, user, engin
 # django-axes
 
 
-@pytest.fixture
-def axes(settings):
-    settings.AXES_ENABLED = True
-    settings.AXES_FAILURE_LIMIT = 3
-    settings.AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
-    settings.AUTHENTICATION_BACKENDS = [
-        "axes.backends.AxesStandaloneBackend",
-        "django.contrib.auth.backends.ModelBackend",
-    ]
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "axes.middleware.AxesMiddleware"]
-
-
 def test_a_login_goes_through_and_is_logged(browser, user, engine, axes):
     assert browser.post("password-login/", credentials(user)).status_code == 302
     assert is_of(browser.seen(), user, rows_of(user).active().get())

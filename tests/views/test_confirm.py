@@ -156,6 +156,15 @@ def test_a_page_of_the_projects_own_can_confirm(engine, client, aget, here, late
     assert body(client.get("/row/")) == str(here.pk)
 
 
+def test_a_proof_that_a_package_tells_of_counts(client, here, later):
+    later(QUARTER)
+    for query in ("", "?proof&other"):
+        client.get(f"/by-a-package/{query}")
+        assert body(client.get("/fresh/")) == "False"
+    client.get("/by-a-package/?proof")
+    assert body(client.get("/fresh/")) == "True"
+
+
 def test_without_a_login_there_is_nothing_to_confirm(client):
     assert body(client.get("/confirmed/")) == "False"
     assert not UserSession.objects.exists()
@@ -326,7 +335,9 @@ def gone(client, single, later):
     return client
 
 
-@pytest.mark.parametrize(("setting", "path"), [("sso", "/sso/"), (None, "/login/")])
+@pytest.mark.parametrize(
+    ("setting", "path"), [("sso", "/sso/"), ("tests.stepping_up.elsewhere", "/sso/"), (None, "/login/")]
+)
 def test_who_has_no_password_proves_it_elsewhere_and_comes_back(gone, single, later, settings, setting, path):
     settings.SESSIONS_EXT = {"REAUTHENTICATE_URL": setting}
     away = gone.get(asked(gone)).url
