@@ -1,5 +1,6 @@
 """The way out of ON_LIMIT "deny": whoever has given the right password and met the limit ends one of their
-sessions, and signs in again. The token for that opens no session and logs nobody in."""
+sessions, or as many as it takes, and signs in again. The token for that opens no session and logs nobody
+in."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -9,11 +10,11 @@ from django.contrib.auth import get_user_model
 from django.core import signing
 from django.core.exceptions import ValidationError
 from django.db import DataError, router
-from django.db.models import Q
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
-from . import authentication
+from . import authentication, limits
 from .models import UserSession
 from .querysets import UserSessionQuerySet
 
@@ -28,8 +29,8 @@ class Holder(NamedTuple):
 
 
 def token_for(user: Any) -> str:
-    """What lets this user end a session within ten minutes. It dies with the password, and as soon as there
-    is room or somebody has signed in."""
+    """What lets this user end sessions within ten minutes, until there is room. It dies with the password,
+    and with the user's next login."""
     mark = next(iter(_marks(user)), "")
     return signing.dumps([user._meta.pk.value_to_string(user), timezone.now().isoformat(), mark], salt=SALT)
 
@@ -51,11 +52,15 @@ def holder_of(token: str) -> Holder | None:
     return Holder(user, datetime.fromisoformat(since)) if is_current else None
 
 
-def is_needed(holder: Holder) -> bool:
-    """Whether nobody has signed in and no session has ended since. Else there is room already, or there was,
-    and the token has done its work. One query."""
-    since = Q(created_at__gt=holder.since) | Q(revoked_at__gt=holder.since)
-    return not _of(holder.user).filter(since).exists()
+def is_over(holder: Holder) -> bool:
+    """Whether somebody has signed in since: then the token has done its work. One query."""
+    return _of(holder.user).filter(created_at__gt=holder.since).exists()
+
+
+def has_room(user: Any, request: HttpRequest) -> bool:
+    """Whether a login would go through now. One query."""
+    limit = limits.limit_of(user, request)
+    return limit is None or sessions_in_the_way(user).count() < limit
 
 
 def sessions_in_the_way(user: Any) -> UserSessionQuerySet:

@@ -271,16 +271,16 @@ class MakeRoomView(SecretLinkView):
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
         holder = make_room.holder_of(token)
-        if holder is None:
+        if holder is None or make_room.is_over(holder):
             return self.answer("invalid", status=404)
-        if not make_room.is_needed(holder):
+        if make_room.has_room(holder.user, request):
             return self.answer("done")
         sessions = make_room.sessions_in_the_way(holder.user)
         return self.answer("ask", sessions=sessions[: SessionsMixin.active_shown])
 
     def post(self, request: HttpRequest, token: str) -> HttpResponse:
         holder = make_room.holder_of(token)
-        if holder and make_room.is_needed(holder):
+        if holder and not make_room.is_over(holder) and not make_room.has_room(holder.user, request):
             sessions = make_room.sessions_in_the_way(holder.user)
             with suppress(ValidationError):  # what is no id ends nothing
                 sessions.filter(pk=request.POST.get("session", "")).revoke(RevokedReason.USER)

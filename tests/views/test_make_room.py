@@ -153,20 +153,32 @@ def test_a_token_dies_with_the_account(client, user, there, change):
         assert Client().get(url).status_code == 404
 
 
-def test_a_token_does_its_work_once(client, user, there, later):
+def test_a_token_dies_with_the_next_login(client, user, there, later):
+    """Whoever finds the page in the history of a browser ends nothing."""
     url = knock(client, user)
     later(1)
     client.post(url, {"session": str(there.pk)})
     later(1)
     again = log_in(client, user)
-    assert is_refused(url, again, 200)
+    assert is_refused(url, again)
 
 
-def test_a_token_is_over_when_the_place_was_freed_elsewhere(client, user, there, later):
+def test_a_token_ends_nothing_once_there_is_room(client, user, there, settings):
+    settings.SESSIONS_EXT |= {"MAX_SESSIONS": 2}
+    other = UserSessionFactory(user=user)
     url = knock(client, user)
-    later(1)
-    here = UserSessionFactory(user=user)
-    assert is_refused(url, here, 200)
+    client.post(url, {"session": str(there.pk)})
+    assert is_refused(url, other, 200)
+    assert reason_of(there) == "user"
+
+
+def test_where_a_limit_was_lowered_sessions_are_ended_until_there_is_room(client, user, there, settings):
+    other = UserSessionFactory(user=user)
+    url = knock(client, user)
+    assert len(buttons(client.get(url))) == 2
+    assert buttons(client.post(url, {"session": str(there.pk)})) == [str(other.pk)]
+    assert "There is room for this device now." in text(client.post(url, {"session": str(other.pk)}))
+    settings.SESSIONS_EXT = {}
     assert "There is room for this device now." in text(client.get(url))
 
 

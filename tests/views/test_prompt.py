@@ -11,6 +11,7 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.signals import user_login_failed
 from django.test import Client
 
+from sessions_ext import passwords
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
 from tests.api.test_throttle import NO_CACHE, together
@@ -126,6 +127,12 @@ def test_somebody_of_single_sign_on_is_asked_for_no_password(user, there, settin
     use(settings, SingleSignOn, Directory)
     signed_in(user, settings).post(sign_out(there))
     assert reason_of(there) == "user"
+
+
+def test_a_login_that_no_backend_of_the_project_vouches_for_has_no_password(user):
+    user.set_unusable_password()
+    for path in (None, f"{__name__}.Directory"):
+        assert not passwords.has_password(user, path)
 
 
 def test_a_wrong_password_is_one_failed_login(user, there, settings, receiver_of):
