@@ -81,12 +81,15 @@ def stamp(session: UserSession) -> int:
     return round(at.timestamp() * 1_000_000)
 
 
-def renew(session: UserSession) -> None:
-    """Record that the person has just proved in this session who they are. One statement."""
-    session.authenticated_at = timezone.now()
-    row = session.as_row
-    row.update(authenticated_at=session.authenticated_at)
+def renew(session: UserSession) -> bool:
+    """Record that the person has just proved in this session who they are. Returns whether the session is
+    still active; in one that has ended nothing is recorded. One statement."""
+    at, row = timezone.now(), session.as_row
+    if not row.active(at).update(authenticated_at=at):
+        return False
+    session.authenticated_at, session.carries_latest_proof = at, True
     verdicts.invalidate({session.user_id}, row.db)
+    return True
 
 
 def _judge(
@@ -96,6 +99,7 @@ def _judge(
     holds: Callable[[str], bool],
     carried: int | None,
 ) -> Login:
+    session.carries_latest_proof = carried is not None and carried >= stamp(session)
     user, ends = _user_of(session, backend)
     if user is None:
         return Login(session, ends=ends)

@@ -13,7 +13,7 @@ from django.urls import NoReverseMatch, get_resolver, reverse
 from django.utils.module_loading import import_string
 
 from .cleanup import has_receivers_of_all_models
-from .conf import LOGIN_URL_NAME, NAMES, conf
+from .conf import LOGIN_URL_NAME, NAMES, conf, is_dotted
 from .db.estimates import count_or_estimate
 
 PATHS = ("CLIENT_IP", "DEVICE_INFO", "LOCATION", "LOGIN_HOOK", "MAX_SESSIONS")
@@ -102,6 +102,8 @@ def check_touch_within_idle(**kwargs: Any) -> Iterable[CheckMessage]:
 @register("sessions_ext")
 def check_paths(**kwargs: Any) -> Iterable[CheckMessage]:
     named = [(name, _value(name)) for name in PATHS]
+    elsewhere = _value("REAUTHENTICATE_URL") or ""
+    named += [("REAUTHENTICATE_URL", elsewhere)] if is_dotted(elsewhere) else []
     for name, path in [*named, *(("OBSERVERS", path) for path in _value("OBSERVERS") or ())]:
         if isinstance(path, str) and not callable(_imported(path)):
             yield Error(

@@ -116,6 +116,11 @@ def _paths(value: Any) -> Sequence[str]:
 _path = _of_type("a dotted path", str)
 
 
+def is_dotted(to: str) -> bool:
+    """Whether REAUTHENTICATE_URL names a callable, and not a page."""
+    return "." in to and "/" not in to
+
+
 class Conf:
     LIFETIME = Setting(timedelta(days=30), _positive_duration)
     IDLE_TIMEOUT = Setting(None, _optional(_positive_duration))
@@ -140,8 +145,9 @@ class Conf:
     OBSERVERS: Setting[Sequence[str]] = Setting(("sessions_ext.observers.refresh_replayed",), _paths)
     REAUTHENTICATE_AFTER = Setting(timedelta(minutes=15), _optional(duration))
     REAUTHENTICATE_URL: Setting[str | None] = Setting(
-        None, _optional(_of_type("a path or the name of a URL, or None", str))
+        None, _optional(_of_type("a path, the name of a URL or a dotted path, or None", str))
     )
+    API_REAUTHENTICATES: Setting[bool] = Setting(True, _of_type("True or False", bool))
     SOCKET_RECHECK = Setting(timedelta(seconds=30), _positive_duration)
     NEW_DEVICE_EMAIL: Setting[bool] = Setting(False, _of_type("True or False", bool))
 

@@ -192,7 +192,9 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
     def _evict(self, user: "AbstractBaseUser", limit: int, keep: "UserSession | None" = None) -> list[UUID]:
         active = self.primary.for_user(user).active()
         if (keep and limit < 1) or (conf.ON_LIMIT == "deny" and active.count() > limit):
-            raise SessionLimitReached(f"MAX_SESSIONS allows {limit} active sessions.")
+            error = SessionLimitReached(f"MAX_SESSIONS allows {limit} active sessions.")
+            error.limit = limit
+            raise error
         others = active.exclude(pk=keep.pk) if keep else active
         return self._end_surplus(user, limit, limits.surplus(others, limit - 1 if keep else limit))
 

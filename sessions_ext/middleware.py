@@ -12,13 +12,15 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
+from django.utils.http import urlencode
 
-from . import activity
+from . import activity, step_up
 from .conf import conf
+from .exceptions import SessionLimitReached
 from .models import UserSession
 from .reasons import RevokedReason
 from .requests import AtHand, at_hand
@@ -51,6 +53,7 @@ class UserSessionMiddleware:
         attach(request)
         with at_hand(request) as now:
             response = self.get_response(request)
+            add_challenge(request, response)
             finish(now, response)
         return response
 
@@ -59,9 +62,25 @@ class UserSessionMiddleware:
         attach(request)
         with at_hand(request) as now:
             response = await self.get_response(request)
+            add_challenge(request, response)
             if is_finish_due(now, response):
                 await sync_to_async(finish)(now, response)
         return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        """Send whoever has met the limit to the page where they end one of their sessions."""
+        url = exception.url if isinstance(exception, SessionLimitReached) else ""
+        if not url or not step_up.wants_page(request):
+            return None
+        after = request.POST.get("next") or request.GET.get("next")
+        return HttpResponseRedirect(f"{url}?{urlencode({'next': after})}" if after else url)
+
+
+def add_challenge(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Say how to authenticate where an API refused a login that is not fresh."""
+    seconds = step_up.noted_max_age(request)
+    if seconds is not None and response.status_code == 401:
+        response.headers.setdefault("WWW-Authenticate", step_up.challenge(seconds))
 
 
 def attach(request: Any) -> None:
@@ -148,7 +167,8 @@ def _finish_login(
     if store.has_old_hash:
         session.revoke(RevokedReason.PASSWORD_CHANGE)
         return
-    if store.renews_key and response.status_code < 500:
+    # The key of another store (of allauth's X-Session-Token) is in the answer already.
+    if store.renews_key and request.session is store and response.status_code < 500:
         store.cycle_key()
     is_recorded = activity.record(session, request, expires_at=moved_end(store, session))
     is_certain = is_recorded or store.has_started

@@ -1,6 +1,6 @@
 import logging
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -96,6 +96,9 @@ class UserSession(models.Model):
     providers_accessed = models.JSONField(_("providers"), default=list, blank=True)
 
     objects = UserSessionManager()
+    # Whether who asks by this session carries its latest proof. A copy of a cookie or a token that is older
+    # than the person's latest confirmation is valid and does not: see authentication.verify().
+    carries_latest_proof = True
 
     class Meta:
         verbose_name = _("user session")
@@ -151,6 +154,21 @@ class UserSession(models.Model):
     def is_active(self) -> bool:
         """Whether this row, as it was loaded, is active. The queryset's active() has the same rule."""
         return is_active(self, timezone.now())
+
+    def is_fresh(self, within: timedelta | None = None) -> bool:
+        """Whether the person proved who they are in this session less than `within` ago (default
+        REAUTHENTICATE_AFTER; where that is None, nobody is asked). A login and a confirmation prove it; a
+        refresh and activity do not. Never true of a session that somebody else acts in, or of an adopted
+        login before its first confirmation. No query."""
+        if self.impersonator_id or not self.is_active:
+            return False
+        within = conf.REAUTHENTICATE_AFTER if within is None else within
+        if within is None:
+            return True
+        is_proven = self.carries_latest_proof and (
+            not self.is_adopted or self.authenticated_at >= self.created_at
+        )
+        return is_proven and timezone.now() < self.authenticated_at + within
 
     @property
     def ended_at(self) -> datetime | None:

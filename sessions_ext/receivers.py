@@ -14,8 +14,9 @@ from django.db.models import F
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.http import HttpRequest
 
-from . import authentication, verdicts
+from . import authentication, make_room, step_up, verdicts
 from .conf import conf
+from .exceptions import SessionLimitReached
 from .mail import send_mail_about
 from .models import RevokedReason, UserSession
 from .new_device import is_new_device, is_one_mail_too_many
@@ -31,6 +32,12 @@ def connect() -> None:
     user_logged_in.connect(on_login, dispatch_uid="sessions_ext.login")
     user_logged_out.connect(on_logout, dispatch_uid="sessions_ext.logout")
     session_started.connect(on_session_started, dispatch_uid="sessions_ext.started")
+    if apps.is_installed("allauth.account"):
+        from allauth.account import signals as allauth_signals
+
+        allauth_signals.authentication_step_completed.connect(
+            on_step_completed, dispatch_uid="sessions_ext.step"
+        )
     user_key = key_of(auth.get_user_model())
     for model in apps.get_models():
         if issubclass(model, UserSession):
@@ -63,8 +70,10 @@ def on_login(
         session = _row_of(store, user) or UserSession.objects.start(
             user, request=request, expires_at=cookie_end(store)
         )
-    except BaseException:
+    except BaseException as error:
         _undo_login(request, store)
+        if isinstance(error, SessionLimitReached) and error.limit:
+            error.token = make_room.token_for(user)
         raise
     if isinstance(store, VerifiedStore):
         store.has_started = store.has_started or store.login is None or store.login.session != session
@@ -129,6 +138,14 @@ def on_logout(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any
         return
     if session := UserSession.objects.verify(user.pk, store.get(ID_KEY)):
         session.revoke(RevokedReason.LOGOUT)
+
+
+def on_step_completed(
+    sender: Any, request: HttpRequest, user: Any, reauthenticated: bool = False, **kwargs: Any
+) -> None:
+    """Count a proof that allauth has asked for, by its page or its API: of a password or a second factor."""
+    if reauthenticated and request.user.pk == user.pk:
+        step_up.reauthenticated(request)
 
 
 def on_session_saved(sender: Any, instance: UserSession, created: bool, using: str, **kwargs: Any) -> None:

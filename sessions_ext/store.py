@@ -88,7 +88,7 @@ class VerifiedStore(SessionBase):
     _is_verified = False  # data that were copied, or loaded by the engine's own class, are not verified
     _is_unknown = _is_late = _is_undone = _is_accessed = _ignores_flush = False
     has_started = False  # a login of this request made the row
-    renews_key = False  # a login of this request kept the row
+    renews_key = False  # a login or a confirmation of this request kept the row
     waits_for_cookie = False  # a login of this request has no row before its cookie comes back
     has_old_hash = False  # this request has changed the password, and not renewed its own auth hash
 
@@ -130,6 +130,12 @@ class VerifiedStore(SessionBase):
         self._login = authentication.Login(session, user)
         self._is_late = self.has_old_hash = False
         note_login(self)
+
+    def renew_login(self, session: UserSession) -> None:
+        """Carry the latest proof of the login at hand, whose session key becomes new with the answer. (Not
+        before: Django sets no cookie with an error.)"""
+        self[STAMP_KEY] = authentication.stamp(session)
+        self.renews_key = True
 
     def ignore_next_flush(self) -> None:
         """Ignore the next flush. Django's logout() always flushes `request.session`, even where it logs

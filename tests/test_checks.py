@@ -287,6 +287,14 @@ def test_a_path_to_nothing_callable_is_reported(setting, path):
     assert repr(path) in message.msg
 
 
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("no.such.callable", ["E008"]), ("no-such-page", []), ("/sso/login.html", []), ("builtins.len", [])],
+)
+def test_where_people_confirm_is_a_page_or_a_callable_that_is_there(path, expected):
+    assert ids(SESSIONS_EXT={"REAUTHENTICATE_URL": path}) == expected
+
+
 def test_an_observer_that_is_not_there_is_reported():
     (message,) = found(SESSIONS_EXT={"OBSERVERS": ["sessions_ext.observers.network_changed", "no.such"]})
     assert message.id == "sessions_ext.E008"

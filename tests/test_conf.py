@@ -31,6 +31,7 @@ DEFAULTS = {
     "OBSERVERS": ("sessions_ext.observers.refresh_replayed",),
     "REAUTHENTICATE_AFTER": timedelta(minutes=15),
     "REAUTHENTICATE_URL": None,
+    "API_REAUTHENTICATES": True,
     "NEW_DEVICE_EMAIL": False,
 }
 DURATIONS = [name for name, default in DEFAULTS.items() if isinstance(default, timedelta)] + ["IDLE_TIMEOUT"]
@@ -65,6 +66,7 @@ RIGHT = [
     ("OBSERVERS", ("project.observers.odd",)),
     ("REAUTHENTICATE_AFTER", None),
     ("REAUTHENTICATE_URL", "login"),
+    ("API_REAUTHENTICATES", False),
     ("NEW_DEVICE_EMAIL", True),
 ]
 
@@ -100,8 +102,12 @@ WRONG = [
     ("SIGNING_KEY", ["hush"], "a str or None, not list"),
     *(("SUSPICION_THRESHOLD", value, "an int of 1 or more, or None") for value in (0, -1, True, 1.5, "3")),
     *(("OBSERVERS", value, "a list of dotted paths") for value in (None, "project.odd", [max], [1])),
-    ("REAUTHENTICATE_URL", 1, "a path or the name of a URL, or None, not int"),
-    *(("NEW_DEVICE_EMAIL", value, "True or False, not ") for value in (None, 1, "yes")),
+    ("REAUTHENTICATE_URL", 1, "a path, the name of a URL or a dotted path, or None, not int"),
+    *(
+        (name, value, "True or False, not ")
+        for name in ("NEW_DEVICE_EMAIL", "API_REAUTHENTICATES")
+        for value in (None, 1, "yes")
+    ),
 ]
 
 

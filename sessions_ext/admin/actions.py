@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from .. import step_up
 from ..db.estimates import count_or_estimate
 from ..models import RevokedReason, UserSession
 from ..querysets import UserSessionQuerySet, revoke_rows, trust_rows
@@ -141,9 +142,11 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
     @transaction.non_atomic_requests
     def end_all_view(self, request: HttpRequest) -> HttpResponse:
         """Ends every session that this admin shows to whoever asks, in batches, until none is left: if it
-        is interrupted, those that are done stay done."""
+        is interrupted, those that are done stay done. Staff who signed in a while ago confirm first."""
         if not (self.has_revoke_permission(request) and self.has_view_permission(request)):
             raise PermissionDenied
+        if step_up.has_page() and step_up.may_be_asked(request) and not step_up.is_fresh(request):
+            return step_up.refusal(request)
         sessions = self._active(request)
         form = EndAllForm(request.POST if request.method == "POST" else None)
         if form.is_valid():

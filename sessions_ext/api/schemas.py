@@ -9,13 +9,13 @@ from django.utils import timezone
 from ninja import Field, Schema
 from ninja.pagination import LimitOffsetPagination
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     ConfigDict,
     GetJsonSchemaHandler,
     SecretStr,
     StrictBool,
     TypeAdapter,
-    field_validator,
 )
 
 from ..models import UserSession
@@ -28,6 +28,15 @@ def _with_offset(value: Any) -> Any:
     return value
 
 
+def _is_text(secret: SecretStr) -> SecretStr:
+    try:
+        secret.get_secret_value().encode()
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair is not a character") from None
+    return secret
+
+
+Password = Annotated[SecretStr, AfterValidator(_is_text), Field(min_length=1, max_length=4096)]
 Moment = Annotated[datetime, BeforeValidator(_with_offset)]
 State = Literal["active", "revoked", "expired", "all"]
 
@@ -39,21 +48,21 @@ class SessionsExtCredentials(Schema):
     username: str = Field(
         min_length=1, max_length=254, pattern="^[^\\x00]*$", description="A user name or an e-mail address."
     )
-    password: SecretStr = Field(min_length=1, max_length=4096)
-    code: SecretStr = Field(
+    password: Password
+    code: Annotated[SecretStr, AfterValidator(_is_text)] = Field(
         default_factory=lambda: SecretStr(""),
         max_length=255,
         description="The code of a second factor, after the problem `second_factor_required`.",
     )
+    ends: UUID | None = Field(
+        None,
+        description="Which session of yours to end for this one, after the problem `session_limit_reached`.",
+    )
 
-    @field_validator("password", "code")
-    @classmethod
-    def is_text(cls, secret: SecretStr) -> SecretStr:
-        try:
-            secret.get_secret_value().encode()
-        except UnicodeEncodeError:
-            raise ValueError("half of a surrogate pair is not a character") from None
-        return secret
+
+class SessionsExtPassword(Schema):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"password": "correct horse"}]})
+    password: Password
 
 
 class SessionsExtRefreshToken(Schema):
@@ -72,6 +81,16 @@ class SessionsExtError(Schema):
     type: str = Field(examples=["missing"])
 
 
+class SessionsExtPlace(Schema):
+    """A session that takes a place where their number is limited."""
+
+    id: UUID
+    device_info: str = Field(examples=["Chrome on macOS"])
+    location: str = Field(examples=["New York, US"])
+    created_at: Moment
+    last_activity_at: Moment
+
+
 class SessionsExtProblem(Schema):
     """An error (RFC 9457)."""
 
@@ -87,6 +106,12 @@ class SessionsExtProblem(Schema):
         [],
         description="Which second factors the user has: send the code of one of them.",
         examples=[["recovery_codes", "totp"]],
+    )
+    max_age: int | None = Field(
+        None, description="How many seconds ago the password may have been given (RFC 9470).", examples=[900]
+    )
+    sessions: list[SessionsExtPlace] = Field(
+        [], description="Which sessions take the places: send the id of one in `ends`."
     )
 
 
