@@ -142,6 +142,8 @@ class Conf:
         None, _optional(_of_type("a path or the name of a URL, or None", str))
     )
     SOCKET_RECHECK = Setting(timedelta(seconds=30), _positive_duration)
+    IMPERSONATOR: Setting[str | None] = Setting(None, _optional(_path))
+    IMPERSONATION_LIFETIME = Setting(timedelta(hours=1), _positive_duration)
     NEW_DEVICE_EMAIL: Setting[bool] = Setting(False, _of_type("True or False", bool))
 
 

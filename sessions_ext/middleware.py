@@ -19,6 +19,7 @@ from django.utils.functional import SimpleLazyObject
 
 from . import activity
 from .conf import conf
+from .lifetime import longest
 from .models import UserSession
 from .reasons import RevokedReason
 from .requests import AtHand, at_hand
@@ -167,7 +168,7 @@ def moved_end(store: VerifiedStore, session: UserSession) -> Any:
     issues a new cookie with a new end when the data was modified."""
     if not store.modified or (end := cookie_end(store)) is None:
         return None
-    latest = session.created_at + conf.LIFETIME
+    latest = session.created_at + longest(session.is_impersonated)
     end, ahead = min(end, latest), conf.TOUCH_INTERVAL
     if abs(end - session.expires_at) > ahead:
         return end

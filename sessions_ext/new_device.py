@@ -28,10 +28,11 @@ def is_new_device(session: UserSession) -> bool:
     """Whether the user is new to this device family in this network: no earlier session of the last 90
     days, and no active trusted one, had both. Always False for the user's very first session. Always
     True for any other without an address. One or two queries."""
-    if session.is_adopted:
-        return False  # adopted from before the app was installed: nobody signed in
+    if session.is_adopted or session.is_impersonated:
+        return False  # adopted from before the app was installed, or staff: the user has not signed in
     at = session.created_at
-    sessions: UserSessionQuerySet = UserSession.objects.using(session._state.db).for_user(session.user_id)
+    users: UserSessionQuerySet = UserSession.objects.using(session._state.db).for_user(session.user_id)
+    sessions = users.own()
     # Only earlier ones, so that of two sign-ins at once from a new device, one is reported.
     earlier = sessions.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=session.pk))
     return not _is_familiar(session, earlier) and earlier.exists()

@@ -87,6 +87,7 @@ class VerifiedStore(SessionBase):
     _login: authentication.Login | None = None
     _is_verified = False  # data that were copied, or loaded by the engine's own class, are not verified
     _is_unknown = _is_late = _is_undone = _is_accessed = _ignores_flush = False
+    replaced_login: authentication.Login | None = None  # the one that this request has flushed
     has_started = False  # a login of this request made the row
     renews_key = False  # a login of this request kept the row
     waits_for_cookie = False  # a login of this request has no row before its cookie comes back
@@ -171,6 +172,7 @@ class VerifiedStore(SessionBase):
             return
         self._get_session()
         had_ended = self._login is not None and not self._login.session.revoke(RevokedReason.LOGOUT)
+        self.replaced_login = None if had_ended else self._login
         self._forget()
         # A logout deletes the cookie, but not the newer one of a later login.
         self._is_unknown, self._is_late = False, self._is_late or had_ended
@@ -230,7 +232,8 @@ class VerifiedStore(SessionBase):
 
     def __reduce__(self) -> Any:
         # A copy verifies for itself.
-        left_out = ("_login", "_is_verified", "has_started", "renews_key", "has_old_hash", "waits_for_cookie")
+        left_out = {"_login", "_is_verified", "has_started", "renews_key", "has_old_hash"}
+        left_out |= {"waits_for_cookie", "replaced_login"}
         return _blank, (self.engine_store,), {k: v for k, v in vars(self).items() if k not in left_out}
 
     def _verify(self) -> None:

@@ -75,7 +75,10 @@ def login(request: HttpRequest, user: "AbstractBaseUser", backend: str | None = 
     try:
         # A receiver that raises refuses the login, and then there is no session either.
         with transaction.atomic(using=router.db_for_write(UserSession)):
-            session = UserSession.objects.start(user, request=request, refresh_token_id=uuid4())
+            impersonator = authentication.impersonator_of(request, user)
+            session = UserSession.objects.start(
+                user, request=request, refresh_token_id=uuid4(), impersonator=impersonator
+            )
             set_login(request, session)
             user_logged_in.send(sender=user.__class__, request=request, user=user, user_session=session)
     except BaseException:

@@ -31,6 +31,8 @@ DEFAULTS = {
     "REAUTHENTICATE_AFTER": timedelta(minutes=15),
     "REAUTHENTICATE_URL": None,
     "NEW_DEVICE_EMAIL": False,
+    "IMPERSONATOR": None,
+    "IMPERSONATION_LIFETIME": timedelta(hours=1),
 }
 DURATIONS = [name for name, default in DEFAULTS.items() if isinstance(default, timedelta)] + ["IDLE_TIMEOUT"]
 MAY_BE_ZERO = {"TOUCH_INTERVAL", "REVOKED_RETENTION", "REFRESH_GRACE", "REAUTHENTICATE_AFTER"}
@@ -52,6 +54,7 @@ RIGHT = [
     ("LOCATION", "project.clients.place"),
     ("LOCATION", None),
     ("LOGIN_HOOK", "project.login.second_factor"),
+    ("IMPERSONATOR", "project.support.who_acts"),
     ("SIGNING_KEY", "a key"),
     ("SUSPICION_THRESHOLD", 1),
     ("OBSERVERS", []),
@@ -89,6 +92,7 @@ WRONG = [
     ("DEVICE_INFO", None, "a dotted path, not NoneType"),
     ("LOCATION", 1, "a dotted path, not int"),
     ("LOGIN_HOOK", ["x"], "a dotted path, not list"),
+    ("IMPERSONATOR", max, "a dotted path, not builtin_function_or_method"),
     ("SIGNING_KEY", b"hush", "a str or None, not bytes"),
     ("SIGNING_KEY", ["hush"], "a str or None, not list"),
     *(("SUSPICION_THRESHOLD", value, "an int of 1 or more, or None") for value in (0, -1, True, 1.5, "3")),

@@ -2,6 +2,7 @@
 own, where one of two equal names would be lost."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -93,6 +94,12 @@ class SessionsExtProblem(Schema):
 PROBLEM_REF = f"#/components/schemas/{SessionsExtProblem.__name__}"
 
 
+def _of_own(name: str, hidden: Any, session: UserSession, context: Any) -> Any:
+    """What a session's user may know: nothing of whoever acts as the user in it."""
+    is_hidden = session.is_impersonated and context["request"].user.pk == session.user_id
+    return hidden if is_hidden else getattr(session, name)
+
+
 class SessionsExtSession(Schema):
     """A login. Its id is public and gives no access."""
 
@@ -100,6 +107,10 @@ class SessionsExtSession(Schema):
     state: Literal["active", "expired", "revoked"]
     is_current: bool = Field(description="Whether this session made the request.")
     is_trusted: bool
+    is_impersonated: bool = Field(
+        description="Whether somebody who works for this site acts as the user in it. To the user, what would"
+        " tell who that is stays empty: device, addresses and location."
+    )
     device_info: str = Field(examples=["Chrome on macOS"])
     user_agent: str = Field(examples=["Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) …"])
     ip_address: str | None = Field(description="The address at sign-in.", examples=["203.0.113.7"])
@@ -122,6 +133,12 @@ class SessionsExtSession(Schema):
         problems = handler(TypeAdapter(list[SessionsExtProblem]).core_schema)
         handler.resolve_ref_schema(schema)["x-problem"] = problems["items"]
         return schema
+
+    resolve_device_info = staticmethod(partial(_of_own, "device_info", ""))
+    resolve_user_agent = staticmethod(partial(_of_own, "user_agent", ""))
+    resolve_ip_address = staticmethod(partial(_of_own, "ip_address", None))
+    resolve_last_ip_address = staticmethod(partial(_of_own, "last_ip_address", None))
+    resolve_location = staticmethod(partial(_of_own, "location", ""))
 
     @staticmethod
     def resolve_state(session: UserSession) -> str:

@@ -16,6 +16,7 @@ SESSION = {
     "state",
     "is_current",
     "is_trusted",
+    "is_impersonated",
     "device_info",
     "user_agent",
     "ip_address",
