@@ -16,7 +16,7 @@ from .cleanup import has_receivers_of_all_models
 from .conf import LOGIN_URL_NAME, NAMES, conf
 from .db.estimates import count_or_estimate
 
-PATHS = ("CLIENT_IP", "DEVICE_INFO", "IMPERSONATOR", "LOCATION", "LOGIN_HOOK", "MAX_SESSIONS")
+PATHS = ("CLIENT_IP", "DEVICE_INFO", "IMPERSONATOR", "IS_ACTIVITY", "LOCATION", "LOGIN_HOOK", "MAX_SESSIONS")
 # So many users are read through faster than anybody notices.
 MANY_USERS = 10_000
 # Apps whose users may have to give more than a password.

@@ -120,6 +120,7 @@ class Conf:
     LIFETIME = Setting(timedelta(days=30), _positive_duration)
     IDLE_TIMEOUT = Setting(None, _optional(_positive_duration))
     TOUCH_INTERVAL = Setting(timedelta(seconds=60), duration)
+    IS_ACTIVITY: Setting[str | None] = Setting(None, _optional(_path))
     MAX_SESSIONS: Setting[int | str | None] = Setting(
         None, _optional(_count(0, "an int, None or a dotted path to a callable"))
     )

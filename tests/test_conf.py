@@ -32,6 +32,7 @@ DEFAULTS = {
     "REAUTHENTICATE_URL": None,
     "NEW_DEVICE_EMAIL": False,
     "IMPERSONATOR": None,
+    "IS_ACTIVITY": None,
     "IMPERSONATION_LIFETIME": timedelta(hours=1),
 }
 DURATIONS = [name for name, default in DEFAULTS.items() if isinstance(default, timedelta)] + ["IDLE_TIMEOUT"]
@@ -55,6 +56,7 @@ RIGHT = [
     ("LOCATION", None),
     ("LOGIN_HOOK", "project.login.second_factor"),
     ("IMPERSONATOR", "project.support.who_acts"),
+    ("IS_ACTIVITY", "project.activity.is_activity"),
     ("SIGNING_KEY", "a key"),
     ("SUSPICION_THRESHOLD", 1),
     ("OBSERVERS", []),
@@ -92,6 +94,7 @@ WRONG = [
     ("DEVICE_INFO", None, "a dotted path, not NoneType"),
     ("LOCATION", 1, "a dotted path, not int"),
     ("LOGIN_HOOK", ["x"], "a dotted path, not list"),
+    ("IS_ACTIVITY", True, "a dotted path, not bool"),
     ("IMPERSONATOR", max, "a dotted path, not builtin_function_or_method"),
     ("SIGNING_KEY", b"hush", "a str or None, not bytes"),
     ("SIGNING_KEY", ["hush"], "a str or None, not list"),
