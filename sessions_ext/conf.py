@@ -145,6 +145,7 @@ class Conf:
     SOCKET_RECHECK = Setting(timedelta(seconds=30), _positive_duration)
     IMPERSONATOR: Setting[str | None] = Setting(None, _optional(_path))
     IMPERSONATION_LIFETIME = Setting(timedelta(hours=1), _positive_duration)
+    TELL_WHY: Setting[bool] = Setting(True, _of_type("True or False", bool))
     NEW_DEVICE_EMAIL: Setting[bool] = Setting(False, _of_type("True or False", bool))
 
 

@@ -19,6 +19,7 @@ from django.utils.functional import SimpleLazyObject
 
 from . import activity
 from .conf import conf
+from .endings import SessionEnded
 from .lifetime import longest
 from .models import UserSession
 from .reasons import RevokedReason
@@ -33,7 +34,8 @@ logger = logging.getLogger("sessions_ext")
 class UserSessionMiddleware:
     """Verifies the login of a request against its row, when the session's data or `request.user` is
     first read, and not before. Sets `request.user_session`, which is the row, or falsy where nobody is
-    logged in. Async code awaits `request.auser_session()`.
+    logged in. Async code awaits `request.auser_session()`. `request.session_ended` is why the login that
+    the browser had has ended, once, or None.
 
     Stands after AuthenticationMiddleware.
     """
@@ -179,7 +181,8 @@ def moved_end(store: VerifiedStore, session: UserSession) -> Any:
 
 @cache
 def behind_middleware(request_class: Any) -> Any:
-    """A subclass of the request's class, whose `session` is a verified store, whatever is put there."""
+    """A subclass of the request's class, whose `session` is a verified store, whatever is put there, and
+    that has `session_ended`."""
     if issubclass(request_class, _SessionVerified):
         return request_class
     return type(
@@ -188,6 +191,13 @@ def behind_middleware(request_class: Any) -> Any:
 
 
 class _SessionVerified:
+    @property
+    def session_ended(self) -> SessionEnded | None:
+        """Why the login that the browser had has ended; None if there is nothing to tell."""
+        request: Any = self
+        with at_hand(request):
+            return verified_store(request).ended
+
     @property
     def session(self) -> Any:
         try:

@@ -31,6 +31,7 @@ DEFAULTS = {
     "REAUTHENTICATE_AFTER": timedelta(minutes=15),
     "REAUTHENTICATE_URL": None,
     "NEW_DEVICE_EMAIL": False,
+    "TELL_WHY": True,
     "IMPERSONATOR": None,
     "IS_ACTIVITY": None,
     "IMPERSONATION_LIFETIME": timedelta(hours=1),
@@ -64,6 +65,7 @@ RIGHT = [
     ("REAUTHENTICATE_AFTER", None),
     ("REAUTHENTICATE_URL", "login"),
     ("NEW_DEVICE_EMAIL", True),
+    ("TELL_WHY", False),
 ]
 
 NOT_A_DURATION = "a timedelta or a number of seconds"
@@ -101,7 +103,11 @@ WRONG = [
     *(("SUSPICION_THRESHOLD", value, "an int of 1 or more, or None") for value in (0, -1, True, 1.5, "3")),
     *(("OBSERVERS", value, "a list of dotted paths") for value in (None, "project.odd", [max], [1])),
     ("REAUTHENTICATE_URL", 1, "a path or the name of a URL, or None, not int"),
-    *(("NEW_DEVICE_EMAIL", value, "True or False, not ") for value in (None, 1, "yes")),
+    *(
+        (name, value, "True or False, not ")
+        for name in ("NEW_DEVICE_EMAIL", "TELL_WHY")
+        for value in (None, 1, "yes")
+    ),
 ]
 
 

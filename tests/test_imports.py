@@ -19,7 +19,7 @@ LEVELS = [
     {"querysets"},
     {"managers"},
     {"models"},
-    {"activity", "authentication", "impersonation", "observers", "payloads", "requests"},
+    {"activity", "authentication", "endings", "impersonation", "observers", "payloads", "requests"},
     {"new_device", "store", "tokens"},
     {"engines", "mail", "middleware", "receivers", "tasks"},
     {

@@ -19,6 +19,7 @@ from pydantic import (
     field_validator,
 )
 
+from ..endings import REASONS
 from ..models import UserSession
 
 
@@ -73,6 +74,16 @@ class SessionsExtError(Schema):
     type: str = Field(examples=["missing"])
 
 
+class SessionsExtWhy(Schema):
+    reason: str = Field(
+        description=f"One of {', '.join(REASONS)}. Take one that you do not know for `other`.",
+        examples=["limit"],
+    )
+    detail: str = Field(
+        description="A sentence for people.", examples=["You were signed out from another device."]
+    )
+
+
 class SessionsExtProblem(Schema):
     """An error (RFC 9457)."""
 
@@ -88,6 +99,10 @@ class SessionsExtProblem(Schema):
         [],
         description="Which second factors the user has: send the code of one of them.",
         examples=[["recovery_codes", "totp"]],
+    )
+    session_ended: SessionsExtWhy | None = Field(
+        None,
+        description="Why the session of this token or cookie has ended; absent where nothing is told.",
     )
 
 

@@ -75,7 +75,7 @@ def problem(response):
     assert body["detail"] == str(detail)
     assert body["type"] == "about:blank"
     assert body["title"] == response.reason_phrase
-    assert set(body) - {"errors", "methods"} == {"type", "title", "status", "detail", "code"}
+    assert set(body) - {"errors", "methods", "session_ended"} == {"type", "title", "status", "detail", "code"}
     assert response["Content-Type"] == "application/problem+json"
     assert response["Cache-Control"] == "no-store"
     assert response.has_header("WWW-Authenticate") == (status == 401)
