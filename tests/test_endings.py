@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import include, path
 
 from sessions_ext.endings import REASONS, SessionEnded
+from sessions_ext.engines.db import SessionStore as Verified
 from sessions_ext.models import RevokedReason, UserSession
 from sessions_ext.store import ID_KEY
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
@@ -65,6 +66,11 @@ urlpatterns = [
     path("private/", private),
     path("", include("tests.urls")),
 ]
+
+
+@pytest.fixture
+def app(user):
+    return App(user)
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -225,8 +231,13 @@ def test_a_session_that_was_recalled_says_so_too(client, user, settings):
     assert client.get("/shown/").json() == told("limit")
 
 
-def test_it_reads_in_the_language_of_the_browser(browser, user, settings):
+@pytest.fixture
+def _languages(settings):
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.locale.LocaleMiddleware"]
+
+
+@pytest.mark.usefixtures("_languages")
+def test_it_reads_in_the_language_of_the_browser(browser, user):
     end(user, "limit")
     seen = browser.get("/shown/", headers={"accept-language": "de"}).json()
     assert seen["text"].startswith("Sie wurden hier abgemeldet")
@@ -295,8 +306,6 @@ def test_a_copy_that_no_request_carries_leaves_no_message(browser, user):
     key = browser.cookies["sessionid"].value
     log_in(other := Client(), UserFactory())
     end(user, "limit")
-    from sessions_ext.engines.db import SessionStore as Verified
-
     assert Verified(key).get("anything") is None
     assert other.get("/shown/").json() == NOTHING
 
@@ -322,11 +331,6 @@ def test_a_token_is_told_why_its_session_has_ended(user, app, reason, shown):
     for asked in ("/sessions", "/sessions/current"):
         assert ended_of(app.get(asked)) == member(shown)
     assert ended_of(refresh(app.tokens["refresh_token"])) == member(shown)
-
-
-@pytest.fixture
-def app(user):
-    return App(user)
 
 
 def test_a_token_whose_password_was_changed_is_told_so(user, app):

@@ -58,7 +58,7 @@ class ImpersonatedFilter(admin.SimpleListFilter):
     parameter_name = "impersonated"
 
     def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
-        return [("no", _("The user")), ("yes", _("Somebody as the user"))]
+        return [("no", _("The user")), ("yes", _("Somebody as the user"))] if conf.IMPERSONATOR else []
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         is_own = {"no": True, "yes": False}.get(self.value() or "")

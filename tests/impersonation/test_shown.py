@@ -85,6 +85,12 @@ def test_the_admin_filters_by_who_acts(root, acting):
     assert listed(root, impersonated="perhaps") == set(UserSession.objects.all())
 
 
+def test_the_admin_has_no_such_filter_where_nobody_acts(root, settings):
+    assert "By who acts" in text(root.get(ADMIN))
+    settings.SESSIONS_EXT = {}
+    assert "By who acts" not in text(root.get(ADMIN))
+
+
 def test_the_admin_marks_it_among_the_users_other_sessions(root, acting, user):
     own = UserSessionFactory(user=user)
     assert "acts as the user" in root.get(page_of(own)).content.decode()
