@@ -13,9 +13,12 @@ from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.backends import ModelBackend
 from django.db import models
+from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from . import verdicts
+from .conf import conf
 from .models import UserSession
 from .reasons import RevokedReason
 
@@ -90,6 +93,12 @@ def renew(session: UserSession) -> bool:
     session.authenticated_at, session.carries_latest_proof = at, True
     verdicts.invalidate({session.user_id}, row.db)
     return True
+
+
+def impersonator_of(request: HttpRequest, user: Any) -> Any:
+    """Who it is that this login makes act as the user, by the IMPERSONATOR; None for an ordinary login.
+    Raises what the project's callable raises, which refuses the login."""
+    return import_string(conf.IMPERSONATOR)(request, user) if conf.IMPERSONATOR else None
 
 
 def _judge(

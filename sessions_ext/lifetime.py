@@ -1,6 +1,6 @@
 """When a session is active, and when it ends."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
@@ -10,6 +10,11 @@ from .conf import conf
 
 if TYPE_CHECKING:
     from .models import UserSession
+
+
+def longest(is_impersonated: bool) -> timedelta:
+    """How long after its sign-in a session ends at the latest, however much it is used."""
+    return min(conf.LIFETIME, conf.IMPERSONATION_LIFETIME) if is_impersonated else conf.LIFETIME
 
 
 def bounds(at: datetime) -> dict[str, Any]:

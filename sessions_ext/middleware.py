@@ -20,7 +20,9 @@ from django.utils.http import urlencode
 
 from . import activity, step_up
 from .conf import conf
+from .endings import SessionEnded
 from .exceptions import SessionLimitReached
+from .lifetime import longest
 from .models import UserSession
 from .reasons import RevokedReason
 from .requests import AtHand, at_hand
@@ -34,7 +36,8 @@ logger = logging.getLogger("sessions_ext")
 class UserSessionMiddleware:
     """Verifies the login of a request against its row, when the session's data or `request.user` is
     first read, and not before. Sets `request.user_session`, which is the row, or falsy where nobody is
-    logged in. Async code awaits `request.auser_session()`.
+    logged in. Async code awaits `request.auser_session()`. `request.session_ended` is why the login that
+    the browser had has ended, once, or None.
 
     Stands after AuthenticationMiddleware.
     """
@@ -187,7 +190,7 @@ def moved_end(store: VerifiedStore, session: UserSession) -> Any:
     issues a new cookie with a new end when the data was modified."""
     if not store.modified or (end := cookie_end(store)) is None:
         return None
-    latest = session.created_at + conf.LIFETIME
+    latest = session.created_at + longest(session.is_impersonated)
     end, ahead = min(end, latest), conf.TOUCH_INTERVAL
     if abs(end - session.expires_at) > ahead:
         return end
@@ -198,7 +201,8 @@ def moved_end(store: VerifiedStore, session: UserSession) -> Any:
 
 @cache
 def behind_middleware(request_class: Any) -> Any:
-    """A subclass of the request's class, whose `session` is a verified store, whatever is put there."""
+    """A subclass of the request's class, whose `session` is a verified store, whatever is put there, and
+    that has `session_ended`."""
     if issubclass(request_class, _SessionVerified):
         return request_class
     return type(
@@ -207,6 +211,13 @@ def behind_middleware(request_class: Any) -> Any:
 
 
 class _SessionVerified:
+    @property
+    def session_ended(self) -> SessionEnded | None:
+        """Why the login that the browser had has ended; None if there is nothing to tell."""
+        request: Any = self
+        with at_hand(request):
+            return verified_store(request).ended
+
     @property
     def session(self) -> Any:
         try:

@@ -189,6 +189,11 @@ class UserSession(models.Model):
         return self.pk < FIRST_OWN_ID
 
     @property
+    def is_impersonated(self) -> bool:
+        """Whether somebody else acts as the user in this session."""
+        return self.impersonator_id is not None
+
+    @property
     def as_row(self) -> UserSessionQuerySet:
         """A queryset of this row alone, in the database that it is written to. It names the owner as
         well: on a table that is distributed by user, a statement then runs on one shard."""
@@ -220,7 +225,8 @@ class UserSession(models.Model):
 
     @alters_data
     def trust(self) -> bool:
-        """Mark this device as trusted if the session is active, and return whether it is."""
+        """Mark this device as trusted if the session is active and the user's own, and return whether
+        it is."""
         return self._set_trust(True)
 
     @alters_data

@@ -10,7 +10,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import connections, router
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.http import HttpRequest
 
@@ -68,7 +68,10 @@ def on_login(
         return
     try:
         session = _row_of(store, user) or UserSession.objects.start(
-            user, request=request, expires_at=cookie_end(store)
+            user,
+            request=request,
+            expires_at=cookie_end(store),
+            impersonator=authentication.impersonator_of(request, user),
         )
     except BaseException as error:
         _undo_login(request, store)
@@ -231,12 +234,15 @@ def _renews_hash(user: Any, *stored: str) -> bool:
 
 
 def before_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
-    """Lock the user's rows in the order in which a revoke locks them. Otherwise the two may deadlock on
-    PostgreSQL. Django deletes within a transaction."""
-    verdicts.invalidate({instance.pk}, using)
-    if connections[using].features.has_select_for_update:
-        rows = UserSession.objects.for_user(instance).using(using).order_by("pk").select_for_update()
-        list(rows.values_list("pk"))
+    """Lock the rows that go with the user in the order in which a revoke locks them. Otherwise the two
+    may deadlock on PostgreSQL. Django deletes within a transaction. Among the rows are those of others, as
+    whom the user acts."""
+    of_user = Q(user=instance.pk) | Q(impersonator=instance.pk)
+    rows = UserSession.objects.using(using).filter(of_user).order_by("pk")
+    has_locks = connections[using].features.has_select_for_update
+    rows = rows.select_for_update() if has_locks else rows
+    users = rows.values_list("user_id", flat=True) if has_locks or conf.CACHE else ()
+    verdicts.invalidate({instance.pk, *users}, using)
 
 
 def key_of(model: Any) -> Any:

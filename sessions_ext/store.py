@@ -9,20 +9,20 @@ from typing import Any, cast
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib import auth
+from django.contrib import auth, messages
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import DataError, IntegrityError, transaction
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
-from . import authentication
+from . import authentication, endings
 from .conf import conf
 from .models import UserSession, adopted_id
 from .payloads import LoadsByStatement, loads_as_django_does
 from .reasons import RevokedReason
-from .requests import SessionOf, arrival, at_hand, carries_token, make_anonymous, note_login, request_at_hand
+from .requests import SessionOf, at_hand, carries_token, make_anonymous, note_login, request_at_hand
 
 __all__ = ["VerifiedStore", "verified"]
 
@@ -87,6 +87,8 @@ class VerifiedStore(SessionBase):
     _login: authentication.Login | None = None
     _is_verified = False  # data that were copied, or loaded by the engine's own class, are not verified
     _is_unknown = _is_late = _is_undone = _is_accessed = _ignores_flush = False
+    _ended: endings.SessionEnded | None = None
+    replaced_login: authentication.Login | None = None  # the one that this request has flushed
     has_started = False  # a login of this request made the row
     renews_key = False  # a login or a confirmation of this request kept the row
     waits_for_cookie = False  # a login of this request has no row before its cookie comes back
@@ -103,6 +105,13 @@ class VerifiedStore(SessionBase):
         """The row of the login, or None. The first access loads and verifies."""
         self._get_session()
         return self._login.session if self._login and self._login.user is not None else None
+
+    @property
+    def ended(self) -> endings.SessionEnded | None:
+        """Why the login that the browser had has ended, as far as the browser may know; None if it has
+        not, and from its next request on. The first access loads and verifies."""
+        self._get_session()
+        return self._ended
 
     @property
     def login(self) -> authentication.Login | None:
@@ -177,6 +186,7 @@ class VerifiedStore(SessionBase):
             return
         self._get_session()
         had_ended = self._login is not None and not self._login.session.revoke(RevokedReason.LOGOUT)
+        self.replaced_login = None if had_ended else self._login
         self._forget()
         # A logout deletes the cookie, but not the newer one of a later login.
         self._is_unknown, self._is_late = False, self._is_late or had_ended
@@ -236,7 +246,8 @@ class VerifiedStore(SessionBase):
 
     def __reduce__(self) -> Any:
         # A copy verifies for itself.
-        left_out = ("_login", "_is_verified", "has_started", "renews_key", "has_old_hash", "waits_for_cookie")
+        left_out = {"_login", "_is_verified", "has_started", "renews_key", "has_old_hash"}
+        left_out |= {"waits_for_cookie", "replaced_login", "_ended"}
         return _blank, (self.engine_store,), {k: v for k, v in vars(self).items() if k not in left_out}
 
     def _verify(self) -> None:
@@ -256,19 +267,18 @@ class VerifiedStore(SessionBase):
             raise
 
     def _hold_against_row(self, data: dict[str, Any]) -> None:
-        login = authentication.verify(
-            data[auth.SESSION_KEY],
-            data[ID_KEY],
-            data.get(auth.BACKEND_SESSION_KEY),
-            partial(constant_time_compare, data.get(auth.HASH_SESSION_KEY) or ""),
-            data.get(STAMP_KEY),
-        )
+        holds = partial(constant_time_compare, data.get(auth.HASH_SESSION_KEY) or "")
+        row = data[auth.SESSION_KEY], data[ID_KEY]
+        login = authentication.verify(*row, data.get(auth.BACKEND_SESSION_KEY), holds, data.get(STAMP_KEY))
         if login is None:
             self._forget()
-            self._is_late = _ended_meanwhile(data[auth.SESSION_KEY], data[ID_KEY])
+            if request_at_hand():
+                ended, self._is_late = endings.of_login(*row, holds)
+                self._tell(ended)
         elif login.ends:
             login.session.revoke(login.ends)
             self._forget()
+            self._tell(endings.why(login.session))
         elif login.is_outdated:
             self._forget()
             self._is_late = True
@@ -279,6 +289,13 @@ class VerifiedStore(SessionBase):
             if login.renewed_hash:
                 self.cycle_key()
                 self[auth.HASH_SESSION_KEY] = login.renewed_hash
+
+    def _tell(self, ended: endings.SessionEnded | None) -> None:
+        """Keep why the login has ended, and tell the browser by a message on the next page that shows
+        these."""
+        self._ended, request = ended, request_at_hand()
+        if ended and request and request.session is self:
+            messages.info(request, str(ended), fail_silently=True)
 
     def _adopt(self) -> None:
         """Start a row for a valid login without one. Such a login is older than the installation, or
@@ -330,17 +347,6 @@ def cookie_end(store: SessionBase) -> datetime | None:
         return None
     age = timedelta(seconds=min(max(store.get_expiry_age(), 1), conf.LIFETIME.total_seconds()))
     return timezone.now() + age
-
-
-def _ended_meanwhile(user_id: Any, session_id: Any) -> bool:
-    since = arrival()
-    if since is None:
-        return False
-    ended = UserSession.objects.primary.revoked().filter(revoked_at__gte=since)
-    try:
-        return ended.filter(user_id=user_id, pk=session_id).exists()
-    except (ValidationError, ValueError, TypeError, OverflowError, DataError):
-        return False
 
 
 def _blank(engine_store: Any) -> VerifiedStore:

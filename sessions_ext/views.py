@@ -44,7 +44,10 @@ class SessionsMixin:
 
     @property
     def current(self) -> Any:
-        return getattr(self.request, "user_session", None)
+        """The session of the request. None where another middleware has replaced `request.user`: the
+        session is then somebody else's."""
+        session = getattr(self.request, "user_session", None)
+        return session if session and session.user_id == self.request.user.pk else None
 
     @property
     def own_sessions(self) -> UserSessionQuerySet:

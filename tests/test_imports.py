@@ -21,7 +21,7 @@ LEVELS = [
     {"querysets"},
     {"managers"},
     {"models"},
-    {"activity", "authentication", "observers", "payloads", "requests"},
+    {"activity", "authentication", "endings", "impersonation", "observers", "payloads", "requests"},
     {"make_room", "new_device", "store", "tokens"},
     {"step_up"},
     {"engines", "mail", "middleware", "receivers", "tasks"},
