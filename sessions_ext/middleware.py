@@ -19,10 +19,11 @@ from django.utils.functional import SimpleLazyObject
 
 from . import activity
 from .conf import conf
+from .lifetime import cookie_end
 from .models import UserSession
 from .reasons import RevokedReason
 from .requests import AtHand, at_hand
-from .store import VerifiedStore, as_verified, attach_user_session, cookie_end, user_of, verified_store
+from .store import VerifiedStore, as_verified, attach_user_session, user_of, verified_store
 
 SECOND = timedelta(seconds=1)
 

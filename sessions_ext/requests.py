@@ -9,6 +9,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import ValidationError
+from django.db import DataError
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import LazyObject
@@ -49,16 +51,29 @@ def request_at_hand() -> Any:
     return now and now.request
 
 
-def arrival() -> datetime | None:
-    """When the request at hand arrived; None outside of one."""
+def request_of(store: Any) -> Any:
+    """The request at hand, if this store is its session; or else None."""
+    request = request_at_hand()
+    return request if getattr(request, "session", None) is store else None
+
+
+def ended_meanwhile(user_id: Any, session_id: Any) -> bool:
+    """Whether this session was revoked since the request at hand arrived. One query; none outside of a
+    request."""
     now = _at_hand.get()
-    return now and now.arrived_at
+    if now is None:
+        return False
+    ended = UserSession.objects.primary.revoked().filter(revoked_at__gte=now.arrived_at)
+    try:
+        return ended.filter(user_id=user_id, pk=session_id).exists()
+    except (ValidationError, ValueError, TypeError, OverflowError, DataError):
+        return False
 
 
 def note_login(store: Any) -> None:
     """Tell the middleware that this store holds a login of the request at hand."""
     now = _at_hand.get()
-    if now is not None and now.request.session is store and store not in now.stores:
+    if now is not None and request_of(store) and store not in now.stores:
         now.stores.append(store)
 
 

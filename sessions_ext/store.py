@@ -2,27 +2,34 @@
 row, whoever asks: a view, another package, a websocket, a copy of the store."""
 
 import uuid
-from datetime import datetime, timedelta
 from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.contrib import auth
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import DataError, IntegrityError, transaction
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.functional import LazyObject
 
 from . import authentication
-from .conf import conf
+from .lifetime import cookie_end
 from .models import UserSession, adopted_id
 from .payloads import LoadsByStatement, loads_as_django_does
 from .reasons import RevokedReason
-from .requests import SessionOf, arrival, at_hand, carries_token, make_anonymous, note_login, request_at_hand
+from .requests import (
+    SessionOf,
+    at_hand,
+    carries_token,
+    ended_meanwhile,
+    make_anonymous,
+    note_login,
+    request_at_hand,
+    request_of,
+)
 
 __all__ = ["VerifiedStore", "verified"]
 
@@ -43,7 +50,9 @@ def verified(engine_store: Any) -> type["VerifiedStore"]:
     bases: tuple[Any, ...] = (VerifiedStore, engine_store)
     if loads_as_django_does(engine_store):
         bases = (VerifiedStore, LoadsByStatement, engine_store)
-    return type("SessionStore", bases, {"__module__": engine_store.__module__, "engine_store": engine_store})
+    # Django signs the data with a salt that has the qualified name in it.
+    names = {name: getattr(engine_store, name) for name in ("__module__", "__qualname__")}
+    return type(engine_store.__name__, bases, {**names, "engine_store": engine_store})
 
 
 def verified_store(request: HttpRequest) -> "VerifiedStore":
@@ -54,6 +63,9 @@ def verified_store(request: HttpRequest) -> "VerifiedStore":
 def as_verified(store: Any) -> Any:
     """Make an engine's store a verified one. It stays the same object, so that whoever took it before
     gets verified data as well. Anything that is not a store stays as it is."""
+    if isinstance(store, LazyObject):
+        store.__class__  # noqa: B018  # evaluates it
+        store = vars(store)["_wrapped"]
     if isinstance(store, SessionBase) and not isinstance(store, VerifiedStore):
         is_accessed = vars(store).pop("accessed", False)
         engine_store: Any = type(store)
@@ -70,13 +82,15 @@ def attach_user_session(request: Any) -> None:
 def user_of(request: HttpRequest) -> Any:
     """The user who is logged in by `request.session`, or None."""
     with at_hand(request):
-        return verified_store(request).user
+        store = verified_store(request)
+        return store.user if isinstance(store, VerifiedStore) else _djangos_user(store)
 
 
 def session_of(request: HttpRequest) -> UserSession | None:
     """The row of the login in `request.session`, or None."""
     with at_hand(request):
-        return verified_store(request).user_session
+        store = verified_store(request)
+        return store.user_session if isinstance(store, VerifiedStore) else None
 
 
 class VerifiedStore(SessionBase):
@@ -174,8 +188,8 @@ class VerifiedStore(SessionBase):
         self._forget()
         # A logout deletes the cookie, but not the newer one of a later login.
         self._is_unknown, self._is_late = False, self._is_late or had_ended
-        request = request_at_hand()
-        if request is not None and request.session is self and not carries_token(request):
+        request = request_of(self)
+        if request is not None and not carries_token(request):
             attach_user_session(request)
 
     def cycle_key(self) -> None:
@@ -259,7 +273,7 @@ class VerifiedStore(SessionBase):
         )
         if login is None:
             self._forget()
-            self._is_late = _ended_meanwhile(data[auth.SESSION_KEY], data[ID_KEY])
+            self._is_late = ended_meanwhile(data[auth.SESSION_KEY], data[ID_KEY])
         elif login.ends:
             login.session.revoke(login.ends)
             self._forget()
@@ -277,12 +291,12 @@ class VerifiedStore(SessionBase):
     def _adopt(self) -> None:
         """Start a row for a valid login without one. Such a login is older than the installation, or
         comes from a backend that logs in at each request (REMOTE_USER)."""
-        request = request_at_hand()
-        if request is None or request.session is not self or self.waits_for_cookie:
+        request = request_of(self)
+        if request is None or self.waits_for_cookie:
             self._is_verified = False  # nobody knows who is calling; the next one may
             return
-        user = auth.get_user(cast("HttpRequest", SimpleNamespace(session=self)))
-        if not user.is_authenticated:
+        user = _djangos_user(self)
+        if user is None:
             return
         session = self._adopted_row(user, request)
         if session is None:
@@ -317,24 +331,9 @@ class VerifiedStore(SessionBase):
         super().flush()
 
 
-def cookie_end(store: SessionBase) -> datetime | None:
-    """When a cookie that is issued now will end, at most LIFETIME from now. None for a cookie whose end
-    moves with every request."""
-    if settings.SESSION_SAVE_EVERY_REQUEST:
-        return None
-    age = timedelta(seconds=min(max(store.get_expiry_age(), 1), conf.LIFETIME.total_seconds()))
-    return timezone.now() + age
-
-
-def _ended_meanwhile(user_id: Any, session_id: Any) -> bool:
-    since = arrival()
-    if since is None:
-        return False
-    ended = UserSession.objects.primary.revoked().filter(revoked_at__gte=since)
-    try:
-        return ended.filter(user_id=user_id, pk=session_id).exists()
-    except (ValidationError, ValueError, TypeError, OverflowError, DataError):
-        return False
+def _djangos_user(session: Any) -> Any:
+    user = auth.get_user(cast("HttpRequest", SimpleNamespace(session=session)))
+    return user if user.is_authenticated else None
 
 
 def _blank(engine_store: Any) -> VerifiedStore:
