@@ -23,7 +23,7 @@ from .lifetime import cookie_end
 from .models import UserSession
 from .reasons import RevokedReason
 from .requests import AtHand, at_hand
-from .store import VerifiedStore, as_verified, attach_user_session, user_of, verified_store
+from .store import VerifiedStore, as_verified, attach_user_session, session_of, user_of, verified_store
 
 SECOND = timedelta(seconds=1)
 
@@ -104,7 +104,7 @@ async def auser(request: HttpRequest, theirs: Any = None) -> Any:
 async def auser_session(request: HttpRequest) -> UserSession | None:
     with at_hand(request):
         await verified_store(request).ahas_key(SESSION_KEY)
-        return verified_store(request).user_session
+        return session_of(request)
 
 
 def is_finish_due(now: AtHand, response: HttpResponseBase) -> bool:

@@ -1,7 +1,6 @@
 """A session store in front of an engine's own. It gives out the data of a login only after verifying its
 row, whoever asks: a view, another package, a websocket, a copy of the store."""
 
-import uuid
 from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,15 +8,15 @@ from typing import Any, cast
 from asgiref.sync import sync_to_async
 from django.contrib import auth
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
-from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.http import HttpRequest
-from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.crypto import constant_time_compare
 from django.utils.functional import LazyObject
 
 from . import authentication
+from .adoption import adopt
 from .lifetime import cookie_end
-from .models import UserSession, adopted_id
+from .models import UserSession
 from .payloads import LoadsByStatement, loads_as_django_does
 from .reasons import RevokedReason
 from .requests import (
@@ -55,9 +54,9 @@ def verified(engine_store: Any) -> type["VerifiedStore"]:
     return type(engine_store.__name__, bases, {**names, "engine_store": engine_store})
 
 
-def verified_store(request: HttpRequest) -> "VerifiedStore":
-    """The store in `request.session`, verified."""
-    return cast("VerifiedStore", as_verified(request.session))
+def verified_store(request: HttpRequest) -> Any:
+    """The store in `request.session`, verified. Anything that is not a store stays as it is."""
+    return as_verified(request.session)
 
 
 def as_verified(store: Any) -> Any:
@@ -289,8 +288,6 @@ class VerifiedStore(SessionBase):
                 self[auth.HASH_SESSION_KEY] = login.renewed_hash
 
     def _adopt(self) -> None:
-        """Start a row for a valid login without one. Such a login is older than the installation, or
-        comes from a backend that logs in at each request (REMOTE_USER)."""
         request = request_of(self)
         if request is None or self.waits_for_cookie:
             self._is_verified = False  # nobody knows who is calling; the next one may
@@ -298,7 +295,7 @@ class VerifiedStore(SessionBase):
         user = _djangos_user(self)
         if user is None:
             return
-        session = self._adopted_row(user, request)
+        session = adopt(user, request, self.session_key, cookie_end(self))
         if session is None:
             self._forget()
             return
@@ -306,21 +303,6 @@ class VerifiedStore(SessionBase):
         note_login(self)
         # Only when the row is sure to stay: the view's transaction may still roll it back.
         transaction.on_commit(partial(self._keep, session), using=session._state.db)
-
-    def _adopted_row(self, user: Any, request: HttpRequest) -> UserSession | None:
-        # The id is derived from the session key. So requests that arrive together make one row, and a
-        # cookie from before the adoption cannot open the session again after its end.
-        key = salted_hmac(ID_KEY, self.session_key or uuid.uuid4().hex, algorithm="sha256")
-        session_id, sessions = adopted_id(key.digest()), UserSession.objects
-        try:
-            if session := sessions.verify(user.pk, session_id):
-                return session
-            session = sessions.start(user, request=request, expires_at=cookie_end(self), _id=session_id)
-        except IntegrityError:
-            return sessions.verify(user.pk, session_id)
-        except PermissionDenied:
-            return None
-        return session if session.is_active else None
 
     def _keep(self, session: UserSession) -> None:
         if self._login and self._login.session is session:

@@ -19,7 +19,7 @@ LEVELS = [
     {"querysets"},
     {"managers"},
     {"models"},
-    {"activity", "authentication", "observers", "payloads", "requests"},
+    {"activity", "adoption", "authentication", "observers", "payloads", "requests"},
     {"new_device", "store", "tokens"},
     {"engines", "mail", "middleware", "receivers", "tasks"},
     {

@@ -3,7 +3,6 @@
 import copy
 
 import pytest
-from django.contrib import auth
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.utils.functional import SimpleLazyObject
 
