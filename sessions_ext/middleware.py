@@ -23,7 +23,15 @@ from .lifetime import cookie_end
 from .models import UserSession
 from .reasons import RevokedReason
 from .requests import AtHand, at_hand
-from .store import VerifiedStore, as_verified, attach_user_session, session_of, user_of, verified_store
+from .store import (
+    ID_KEY,
+    VerifiedStore,
+    as_verified,
+    attach_user_session,
+    session_of,
+    user_of,
+    verified_store,
+)
 
 SECOND = timedelta(seconds=1)
 
@@ -72,39 +80,47 @@ def attach(request: Any) -> None:
         raise ImproperlyConfigured(
             "UserSessionMiddleware needs SessionMiddleware and AuthenticationMiddleware before it."
         )
+    # Whoever has read a login by now has read it unverified.
+    is_read = not isinstance(request.session, VerifiedStore)
+    is_read = is_read and SESSION_KEY in getattr(request.session, "_session_cache", ())
     request_class: Any = type(request)
     request.__class__ = behind_middleware(request_class)
     # A user who is not lazy was set by another kind of login. Keep it.
     if isinstance(request.user, SimpleLazyObject):
         is_djangos = vars(request.user)["_setupfunc"].__module__ == AuthenticationMiddleware.__module__
         theirs = None if is_djangos else request.user
-        request.user = SimpleLazyObject(lambda: _user(request, theirs))
+        request.user = SimpleLazyObject(lambda: _user(request, user_of(request), theirs, is_read))
         request.auser = partial(auser, request, theirs)
     attach_user_session(request)
     request.auser_session = partial(auser_session, request)
 
 
-def _user(request: Any, theirs: Any) -> Any:
-    """The user of the session, wrapped in `theirs` if another middleware has wrapped Django's user."""
-    user = user_of(request)
-    if user is None:
-        return AnonymousUser()
-    if theirs is None:
-        return user
-    request._cached_user = user  # so that Django's own get_user() makes no query
+def _user(request: Any, user: Any, theirs: Any, is_read: bool) -> Any:
+    """The user of the session, or AnonymousUser; or `theirs`, if another middleware has put its own user
+    into the place of Django's. That one may know other logins, unless it was made from a login which
+    turns out to have ended."""
+    found = AnonymousUser() if user is None else user
+    if theirs is None or (user is None and is_read):
+        return found
+    request._cached_user = found  # so that Django's own get_user() makes no query
     return theirs
 
 
 async def auser(request: HttpRequest, theirs: Any = None) -> Any:
-    with at_hand(request):
-        await verified_store(request).ahas_key(SESSION_KEY)
-    return _user(request, theirs)
+    return _user(request, await _ask(user_of, request), theirs, is_read=True)
 
 
 async def auser_session(request: HttpRequest) -> UserSession | None:
+    session: UserSession | None = await _ask(session_of, request)
+    return session
+
+
+async def _ask(question: Callable[[HttpRequest], Any], request: HttpRequest) -> Any:
     with at_hand(request):
-        await verified_store(request).ahas_key(SESSION_KEY)
-        return session_of(request)
+        store = verified_store(request)
+        if await store.ahas_key(SESSION_KEY) and store.login is None:  # written by other code
+            return await sync_to_async(question)(request)
+        return question(request)
 
 
 def is_finish_due(now: AtHand, response: HttpResponseBase) -> bool:
@@ -146,9 +162,14 @@ def _finish_login(
         # Django saves no session with such an answer, so no browser will ever hold this login.
         session.revoke(RevokedReason.LOGOUT)
         return
+    if is_saved(store, response) and SESSION_KEY not in store:
+        session.revoke(RevokedReason.LOGOUT)  # other code has emptied the data
+        return
     if store.has_old_hash:
         session.revoke(RevokedReason.PASSWORD_CHANGE)
         return
+    if ID_KEY not in store and not session.is_adopted and store.get(SESSION_KEY) == str(session.user_id):
+        store.set_login(session, store.user)  # other code has removed all keys but Django's
     if store.renews_key and response.status_code < 500:
         store.cycle_key()
     is_recorded = activity.record(session, request, expires_at=moved_end(store, session))

@@ -108,14 +108,16 @@ class VerifiedStore(SessionBase):
     @property
     def user(self) -> Any:
         """The user who is logged in, or None. The first access loads and verifies."""
-        self._get_session()
-        return self._login.user if self._login else None
+        login = self._login_of_data()
+        if login is None and auth.SESSION_KEY in self._session_cache:
+            return _djangos_user(self)  # written by other code; its row starts at its next request
+        return login.user if login else None
 
     @property
     def user_session(self) -> UserSession | None:
         """The row of the login, or None. The first access loads and verifies."""
-        self._get_session()
-        return self._login.session if self._login and self._login.user is not None else None
+        login = self._login_of_data()
+        return login.session if login and login.user is not None else None
 
     @property
     def login(self) -> authentication.Login | None:
@@ -182,7 +184,7 @@ class VerifiedStore(SessionBase):
             self._ignores_flush = False
             make_anonymous(request_at_hand())
             return
-        self._get_session()
+        self._login_of_data()
         had_ended = self._login is not None and not self._login.session.revoke(RevokedReason.LOGOUT)
         self._forget()
         # A logout deletes the cookie, but not the newer one of a later login.
@@ -245,6 +247,15 @@ class VerifiedStore(SessionBase):
         # A copy verifies for itself.
         left_out = ("_login", "_is_verified", "has_started", "renews_key", "has_old_hash", "waits_for_cookie")
         return _blank, (self.engine_store,), {k: v for k, v in vars(self).items() if k not in left_out}
+
+    def _login_of_data(self) -> authentication.Login | None:
+        data = self._get_session()
+        if auth.SESSION_KEY not in data:  # other code has emptied it
+            return None
+        held = self._login and str(self._login.session.pk)
+        if data.get(ID_KEY, held) != held:  # or has copied it from elsewhere
+            self._verify()
+        return self._login
 
     def _verify(self) -> None:
         """Check the loaded data against the table, and drop the data of a login that has ended."""

@@ -21,8 +21,8 @@ BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 # What happens while a view is at work; a test sets it.
 meanwhile = SimpleNamespace(act=lambda: None)
-# What the page "do/" does with its request; a test sets it.
-page = SimpleNamespace(do=lambda request: None)
+# What the page "do/" does with its request; a test sets it. `ado` is for the async one alone.
+page = SimpleNamespace(do=lambda request: None, ado=None)
 
 
 def user_named(name):
@@ -173,7 +173,7 @@ def do(request):
 
 
 async def ado(request):
-    return await sync_to_async(page.do)(request) or HttpResponse("ok")
+    return await (page.ado or sync_to_async(page.do))(request) or HttpResponse("ok")
 
 
 # Another store in the place of the request's
