@@ -12,7 +12,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponseServerError
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
@@ -59,7 +59,11 @@ class UserSessionMiddleware:
             return self.__acall__(request)
         attach(request)
         with at_hand(request) as now:
-            response = self.get_response(request)
+            try:
+                response = self.get_response(request)
+            except BaseException:  # the server gives up: there will be no answer
+                finish(now, HttpResponseServerError())
+                raise
             finish(now, response)
         return response
 
@@ -67,7 +71,11 @@ class UserSessionMiddleware:
         """See __call__()."""
         attach(request)
         with at_hand(request) as now:
-            response = await self.get_response(request)
+            try:
+                response = await self.get_response(request)
+            except BaseException:  # the browser or the server gives up: there will be no answer
+                await sync_to_async(finish)(now, HttpResponseServerError())
+                raise
             if is_finish_due(now, response):
                 await sync_to_async(finish)(now, response)
         return response
@@ -131,8 +139,7 @@ def is_finish_due(now: AtHand, response: HttpResponseBase) -> bool:
         or store.renews_key
         or activity.is_due(store.login.session)
         or is_saved(store, response)
-        for store in now.stores
-        if store.login is not None
+        for store in logins(now)
     ) or keeps_cookie(now.request)
 
 
@@ -140,14 +147,23 @@ def finish(now: AtHand, response: HttpResponseBase) -> None:
     """After the view: end a login whose answer failed, record activity, and move the row's end with the
     cookie's. If the login ended meanwhile, keep the answer from changing the cookie."""
     try:
-        for store in now.stores:
-            if store.login is not None and store.login.user is not None:
+        for store in logins(now):
+            if store.login.user is not None:
                 _finish_login(store, store.login.session, now.request, response)
     except Error:
         # The view has done its work, and its answer stands.
         logger.warning("could not record the activity of a session", exc_info=True)
     if keeps_cookie(now.request):
         patch_vary_headers(response, ("Cookie",))
+
+
+def logins(now: AtHand) -> list[Any]:
+    """The stores of the request that hold a login. One that was read in a thread, which knows no request,
+    may still be in `request.session`."""
+    current = getattr(now.request, "session", None)
+    if isinstance(current, VerifiedStore) and current not in now.stores:
+        now.stores.append(current)
+    return [store for store in now.stores if store.login is not None]
 
 
 def keeps_cookie(request: HttpRequest) -> bool:
@@ -172,7 +188,7 @@ def _finish_login(
         store.set_login(session, store.user)  # other code has removed all keys but Django's
     if store.renews_key and response.status_code < 500:
         store.cycle_key()
-    is_recorded = activity.record(session, request, expires_at=moved_end(store, session))
+    is_recorded = activity.record(session, request, expires_at=moved_end(store, session, response))
     is_certain = is_recorded or store.has_started
     if not is_certain and is_saved(store, response) and store.is_superseded():
         store.leave_cookie()
@@ -184,10 +200,10 @@ def is_saved(store: VerifiedStore, response: HttpResponseBase) -> bool:
     return bool(is_wanted and not store.is_empty() and response.status_code < 500)
 
 
-def moved_end(store: VerifiedStore, session: UserSession) -> Any:
+def moved_end(store: VerifiedStore, session: UserSession, response: HttpResponseBase) -> Any:
     """The new end of the row, or None if it can stay. A row never ends before its cookie, and Django
-    issues a new cookie with a new end when the data was modified."""
-    if not store.modified or (end := cookie_end(store)) is None:
+    issues a new cookie with a new end when it saves modified data."""
+    if not is_saved(store, response) or (end := cookie_end(store)) is None:
         return None
     latest = session.created_at + conf.LIFETIME
     end, ahead = min(end, latest), conf.TOUCH_INTERVAL

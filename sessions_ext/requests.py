@@ -32,15 +32,14 @@ _at_hand: ContextVar[AtHand | None] = ContextVar("sessions_ext_request", default
 
 @contextmanager
 def at_hand(request: HttpRequest) -> Iterator[AtHand]:
-    """Make this the request at hand. The first call for a request is its arrival."""
-    now = _at_hand.get()
-    if now is not None and now.request is request:
-        yield now
-        return
-    made = AtHand(request, timezone.now(), [])
-    token = _at_hand.set(made)
+    """Make this the request at hand. The first call for a request, in any thread, is its arrival."""
+    now: AtHand | None = vars(request).get("_sessions_ext")
+    if now is None or now.request is not request:  # that of which this one is a copy
+        now = AtHand(request, timezone.now(), [])
+        vars(request)["_sessions_ext"] = now
+    token = _at_hand.set(now)
     try:
-        yield made
+        yield now
     finally:
         _at_hand.reset(token)
 

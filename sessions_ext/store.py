@@ -294,7 +294,9 @@ class VerifiedStore(SessionBase):
             # Kept even where Django's rules accept nobody, so that a flush can end the session.
             self._login = login
             note_login(self)
-            if login.renewed_hash:
+            request = request_of(self)
+            # A new key is for those who can give it to the browser. A copy or a websocket cannot.
+            if login.renewed_hash and getattr(request, "may_set_cookie", request is not None):
                 self.cycle_key()
                 self[auth.HASH_SESSION_KEY] = login.renewed_hash
 
