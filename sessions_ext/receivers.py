@@ -17,12 +17,13 @@ from django.http import HttpRequest
 from . import authentication, make_room, step_up, verdicts
 from .conf import conf
 from .exceptions import SessionLimitReached
+from .lifetime import cookie_end
 from .mail import send_mail_about
 from .models import RevokedReason, UserSession
 from .new_device import is_new_device, is_one_mail_too_many
 from .requests import carries_token, request_at_hand
 from .signals import session_started
-from .store import ID_KEY, STAMP_KEY, VerifiedStore, attach_user_session, cookie_end
+from .store import ID_KEY, STAMP_KEY, VerifiedStore, attach_user_session
 
 # What a save does to the password: CHANGED is a new one, RENEWED a new hash of the same one.
 CHANGED, RENEWED = "changed", "renewed"
