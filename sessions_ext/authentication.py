@@ -13,9 +13,12 @@ from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.backends import ModelBackend
 from django.db import models
+from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from . import verdicts
+from .conf import conf
 from .models import UserSession
 from .reasons import RevokedReason
 
@@ -65,32 +68,6 @@ def verify(
     return judge(session, None, backend, holds, stamp)
 
 
-def judge(
-    session: UserSession,
-    hashes: list[str] | None,
-    backend: Any,
-    holds: Callable[[str], bool],
-    carried: int | None,
-) -> Login:
-    """The login of whoever carries these by this row, which is active and has its user loaded; see
-    verify(). `hashes` are those of the user where they are known. No query, but of a backend that looks
-    for users in its own way."""
-    user, ends = _user_of(session, backend)
-    if user is None:
-        return Login(session, ends=ends)
-    known = list(hashes) if hashes is not None and user is session.user else auth_hashes(user)
-    current = None
-    for auth_hash in known:
-        current = current or auth_hash
-        if holds(auth_hash):
-            return Login(session, user, renewed_hash=None if auth_hash == current else current)
-    if current is None:
-        return Login(session, user)  # a user model without hashes
-    if carried is not None and carried != stamp(session):
-        return Login(session, is_outdated=True)
-    return Login(session, ends=RevokedReason.PASSWORD_CHANGE)
-
-
 def auth_hashes(user: Any) -> Iterator[str]:
     """The session auth hashes that are valid for a user: the one from SECRET_KEY, then those from
     SECRET_KEY_FALLBACKS. A user model without get_session_auth_hash() has none."""
@@ -107,12 +84,48 @@ def stamp(session: UserSession) -> int:
     return round(at.timestamp() * 1_000_000)
 
 
-def renew(session: UserSession) -> None:
-    """Record that the person has just proved in this session who they are. One statement."""
-    session.authenticated_at = timezone.now()
-    row = session.as_row
-    row.update(authenticated_at=session.authenticated_at)
+def renew(session: UserSession) -> bool:
+    """Record that the person has just proved in this session who they are. Returns whether the session is
+    still active; in one that has ended nothing is recorded. One statement."""
+    at, row = timezone.now(), session.as_row
+    if not row.active(at).update(authenticated_at=at):
+        return False
+    session.authenticated_at, session.carries_latest_proof = at, True
     verdicts.invalidate({session.user_id}, row.db)
+    return True
+
+
+def impersonator_of(request: HttpRequest, user: Any) -> Any:
+    """Who it is that this login makes act as the user, by the IMPERSONATOR; None for an ordinary login.
+    Raises what the project's callable raises, which refuses the login."""
+    return import_string(conf.IMPERSONATOR)(request, user) if conf.IMPERSONATOR else None
+
+
+def judge(
+    session: UserSession,
+    hashes: list[str] | None,
+    backend: Any,
+    holds: Callable[[str], bool],
+    carried: int | None,
+) -> Login:
+    """The login of whoever carries these by this row, which is active and has its user loaded; see
+    verify(). `hashes` are those of the user where they are known. No query, but of a backend that looks
+    for users in its own way."""
+    session.carries_latest_proof = carried is not None and carried >= stamp(session)
+    user, ends = _user_of(session, backend)
+    if user is None:
+        return Login(session, ends=ends)
+    known = list(hashes) if hashes is not None and user is session.user else auth_hashes(user)
+    current = None
+    for auth_hash in known:
+        current = current or auth_hash
+        if holds(auth_hash):
+            return Login(session, user, renewed_hash=None if auth_hash == current else current)
+    if current is None:
+        return Login(session, user)  # a user model without hashes
+    if carried is not None and carried != stamp(session):
+        return Login(session, is_outdated=True)
+    return Login(session, ends=RevokedReason.PASSWORD_CHANGE)
 
 
 def _user_of(session: UserSession, backend_path: Any) -> tuple[Any, RevokedReason | None]:

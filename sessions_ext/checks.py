@@ -13,14 +13,16 @@ from django.urls import NoReverseMatch, get_resolver, reverse
 from django.utils.module_loading import import_string
 
 from .cleanup import has_receivers_of_all_models
-from .conf import LOGIN_URL_NAME, NAMES, conf
+from .conf import LOGIN_URL_NAME, NAMES, conf, is_dotted
 from .db.estimates import count_or_estimate
 
-PATHS = ("CLIENT_IP", "DEVICE_INFO", "LOCATION", "LOGIN_HOOK", "MAX_SESSIONS")
+PATHS = ("CLIENT_IP", "DEVICE_INFO", "IMPERSONATOR", "IS_ACTIVITY", "LOCATION", "LOGIN_HOOK", "MAX_SESSIONS")
 # So many users are read through faster than anybody notices.
 MANY_USERS = 10_000
 # Apps whose users may have to give more than a password.
 ASK_FOR_MORE = ("allauth.mfa", "django_otp")
+# Apps with which staff log in as a user.
+LOG_IN_AS_USERS = ("hijack", "loginas")
 # Apps that open sessions with SESSION_ENGINE themselves.
 READ_SESSIONS_THEMSELVES = ("channels", "daphne", "allauth.headless", "allauth.usersessions")
 
@@ -102,6 +104,8 @@ def check_touch_within_idle(**kwargs: Any) -> Iterable[CheckMessage]:
 @register("sessions_ext")
 def check_paths(**kwargs: Any) -> Iterable[CheckMessage]:
     named = [(name, _value(name)) for name in PATHS]
+    elsewhere = _value("REAUTHENTICATE_URL") or ""
+    named += [("REAUTHENTICATE_URL", elsewhere)] if is_dotted(elsewhere) else []
     for name, path in [*named, *(("OBSERVERS", path) for path in _value("OBSERVERS") or ())]:
         if isinstance(path, str) and not callable(_imported(path)):
             yield Error(
@@ -262,6 +266,19 @@ def check_login_hook(**kwargs: Any) -> Iterable[CheckMessage]:
         " your own, or leave the router out.",
         id="sessions_ext.W009",
     )
+
+
+@register("sessions_ext")
+def check_impersonator(**kwargs: Any) -> Iterable[CheckMessage]:
+    tools = [app for app in LOG_IN_AS_USERS if apps.is_installed(app)]
+    if tools and not _value("IMPERSONATOR"):
+        yield checks.Warning(
+            f"With {' and '.join(tools)} staff log in as users, which counts as the users' own logins: it may"
+            " end a session of theirs at MAX_SESSIONS, and tell them of a new device.",
+            hint=f"Set SESSIONS_EXT['IMPERSONATOR'] to 'sessions_ext.impersonation.{tools[0]}', or to a"
+            " callable of your own.",
+            id="sessions_ext.W012",
+        )
 
 
 @register(checks.Tags.database)

@@ -104,7 +104,7 @@ def expired_and_revoked(
     except ValueError as error:
         raise ArgumentError(f"retention must be {error}.") from None
     is_plain = is_deleted_plainly(rows) and not (include_active and conf.CACHE is not None)
-    expired = rows.filter(is_revoked=False, expires_at__lt=before or now)
+    expired = rows.filter(is_revoked=False, expires_at__lt=before or now - conf.EXPIRED_RETENTION)
     revoked = rows.filter(is_revoked=True, revoked_at__lt=now - kept)
     return [
         Target("expired", expired, ("expires_at", "id"), is_plain),

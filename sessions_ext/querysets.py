@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from . import clients, signals, verdicts
 from .conf import conf
+from .db.conditions import on_other_column
 from .db.locks import in_lock_order, take_write_lock
 from .db.prepared import Parameter
 from .db.updates import update_returning
 from .decorators import alters_rows, twin
 from .lifetime import active, bounds, end_by_time, unended
+from .reasons import RevokedReason
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -48,6 +50,10 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     def revoked(self) -> Self:
         return self.filter(is_revoked=True)
 
+    def own(self) -> Self:
+        """Only those in which the users act themselves, and nobody else as them."""
+        return self.filter(impersonator=None)
+
     def ended(self, at: datetime | None = None) -> Self:
         """Revoked or expired, the latest end first."""
         ended = self.filter(~active(at or timezone.now()))
@@ -67,10 +73,16 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
     @alters_rows
     def revoke(self, reason: str) -> int:
-        """End these sessions, and return how many this call ended. Rows that were revoked before keep
-        their first reason. One statement, or with a CACHE two in a transaction. Sends one
-        session_revoked for all of them."""
-        return len(revoke_rows(self, reason))
+        """End these sessions, and return how many this call ended: 0 if all were revoked before. Such rows
+        keep their first reason. One statement, or with a CACHE two in a transaction. Sends one
+        session_revoked for all of them.
+
+        With an IMPERSONATOR, the sessions in which the same users act as others end as well, uncounted:
+        of those that for_user() names, under the same other conditions. One statement more."""
+        ended = revoke_rows(self, reason)
+        if conf.IMPERSONATOR and (acting := on_other_column(self, "user", "impersonator")) is not None:
+            revoke_rows(acting, RevokedReason.IMPERSONATOR)
+        return len(ended)
 
     @alters_rows
     def touch(self, ip_address: str | None = None) -> int:
@@ -79,13 +91,18 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         now = timezone.now()
         due = self.active(at=now).filter(last_activity_at__lte=now - conf.TOUCH_INTERVAL)
         address = clients.normalise_ip(ip_address)
-        seen = {"last_ip_address": address} if address else {}
+        seen: dict[str, Any] = {}
+        if address:
+            same = When(last_ip_address=address, then="last_ip_since")
+            # The address comes last: MariaDB sets one column after the other.
+            seen["last_ip_since"] = Case(same, default=Value(now, models.DateTimeField()))
+            seen["last_ip_address"] = address
         return in_lock_order(due).update(last_activity_at=now, **seen)
 
     @alters_rows
     def trust(self) -> int:
         """Mark the devices of the active rows as trusted, and return how many rows there are. Trust
-        ends with the session."""
+        ends with the session. A session in which somebody else acts as the user is never trusted."""
         return len(trust_rows(self))
 
     @alters_rows
@@ -171,7 +188,7 @@ def revoke_rows(
 def trust_rows(rows: UserSessionQuerySet, is_trusted: bool = True) -> list[tuple[UUID, Any]]:
     """See UserSessionQuerySet.trust(). Returns the id and the user of each active row."""
     rows._for_write = True
-    changed = update_returning(in_lock_order(rows.active()), "id", "user_id", is_trusted=is_trusted)
+    changed = update_returning(in_lock_order(rows.active().own()), "id", "user_id", is_trusted=is_trusted)
     verdicts.invalidate({user_id for _, user_id in changed}, rows.db)
     return changed
 

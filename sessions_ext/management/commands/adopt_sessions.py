@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from sessions_ext.adoption import SOURCES, Adoption, AdoptionResult, adopt
 from sessions_ext.batches import ArgumentError
 from sessions_ext.management.batches import BatchCommand, refused, stop_signals
+from sessions_ext.takeover import SOURCES, Takeover, TakeoverResult, take_over
 
 
 class Command(BatchCommand):
@@ -30,12 +30,12 @@ class Command(BatchCommand):
         source, bounds = options["source"], self.bounds(options)
         which = {"dry_run": options["dry_run"], "end_missing": options["end_missing"]}
         try:
-            count = Adoption(SOURCES[source]).count
+            count = Takeover(SOURCES[source]).count
             with (
                 self.progress(options, count, _line) as progress,
                 stop_signals() as should_stop,
             ):
-                result = adopt(source, **which, **bounds, progress=progress, should_stop=should_stop)
+                result = take_over(source, **which, **bounds, progress=progress, should_stop=should_stop)
         except ArgumentError as error:
             raise refused(error) from None
         if options["json"]:
@@ -47,7 +47,7 @@ class Command(BatchCommand):
         self.end(result)
 
 
-def _line(result: AdoptionResult) -> str:
+def _line(result: TakeoverResult) -> str:
     missing = f", {result.missing} missing ones ended" if result.missing else ""
     return (
         f"{result.adopted} logins adopted, {result.anonymous} sessions without a user copied,"

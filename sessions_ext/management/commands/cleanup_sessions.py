@@ -22,7 +22,8 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"
 
 class Command(BatchCommand):
     help = (
-        "Deletes the sessions that have expired, and those revoked longer ago than REVOKED_RETENTION. "
+        "Deletes the sessions that expired longer ago than EXPIRED_RETENTION, and those revoked longer ago "
+        "than REVOKED_RETENTION. "
         "Exits with 0 when it has finished, and with 75 when it was stopped with work left."
     )
     default_batch_size = 5000
@@ -32,7 +33,10 @@ class Command(BatchCommand):
             parser.add_argument(name, help=help, **kwargs)
 
         self.add_bounds(parser)
-        add("--before", "Delete what expired before this ISO 8601 date or time. Default: now.")
+        add(
+            "--before",
+            "Delete what expired before this ISO 8601 date or time. Default: EXPIRED_RETENTION ago, or now.",
+        )
         add(
             "--retention", "Keep revoked sessions this long: 12h, 30d, P30D or seconds. Default: the setting."
         )

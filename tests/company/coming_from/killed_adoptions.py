@@ -15,13 +15,11 @@ django.setup()
 
 from django.db import connections  # noqa: E402
 
-from sessions_ext.adoption import adopt  # noqa: E402
-
 
 def work(source, started):
     """In the child: tells the parent when the first batch is done, and goes on until it is killed."""
     try:
-        adopt(source, batch_size=2, progress=lambda done: os.write(started, b"."))
+        take_over(source, batch_size=2, progress=lambda done: os.write(started, b"."))
     except BaseException as error:
         print(repr(error), file=sys.stderr)
         os._exit(1)
