@@ -38,8 +38,9 @@ NEEDS_PROCESSORS = {
     HERE / "verdicts/test_races.py",
 }
 # The suites of other packages have settings of their own.
-SETTINGS = os.environ.get("DJANGO_SETTINGS_MODULE", "")
-collect_ignore = [] if SETTINGS.startswith("tests.company.") else ["company"]
+OTHERS = {"tests.company.settings": "company/coming_from", "tests.company.coming_from.settings": None}
+ignored = OTHERS.get(os.environ.get("DJANGO_SETTINGS_MODULE", ""), "company")
+collect_ignore = [ignored] if ignored else []
 
 
 def pytest_xdist_auto_num_workers(config) -> int | None:

@@ -15,6 +15,8 @@ django.setup()
 
 from django.db import connections  # noqa: E402
 
+from sessions_ext.takeover import take_over  # noqa: E402
+
 
 def work(source, started):
     """In the child: tells the parent when the first batch is done, and goes on until it is killed."""

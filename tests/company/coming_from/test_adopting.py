@@ -80,18 +80,27 @@ def test_the_time_of_the_login_is_theirs(sign_in, run, theirs):
     began = timezone.now() - 3 * DAY
     theirs.update(created_at=began)
     run()
-    assert (row_of(user).created_at, row_of(user).authenticated_at) == (began, began)
+    assert row_of(user).created_at == began
 
 
 @pytest.mark.parametrize("package", ["user_sessions", "qsessions"])
-def test_where_that_time_is_not_known_nobody_has_just_proved_who_they_are(sign_in, run, package, theirs):
+def test_where_that_time_is_not_known_it_is_that_of_the_last_activity(sign_in, run, package, theirs):
     user, _ = sign_in()
     if package == "qsessions":  # rows that are older than its column
         theirs.update(created_at=None)
     run()
-    row = row_of(user)
-    assert row.created_at == row.last_activity_at
-    assert row.authenticated_at == row.created_at - conf.LIFETIME
+    assert row_of(user).created_at == row_of(user).last_activity_at
+
+
+@by_qsessions
+def test_nobody_has_just_proved_who_they_are(sign_in, run, after):
+    """The login may have been made by whoever acts as the user."""
+    user, browser = sign_in()
+    run()
+    assert browser.sees(after) == user.get_username()
+    assert browser.visit(after, "/fresh/") is None
+    browser.log_in(after, user)
+    assert browser.visit(after, "/fresh/") == {"fresh": True}
 
 
 def test_what_the_session_holds_is_kept(sign_in, run, before, after):

@@ -19,8 +19,8 @@ from sessions_ext.testing import UserFactory
 from tests import databases
 from tests.company.coming_from.browsers import AGENT, Browser
 
-KILLS = 9
-SESSIONS = 120
+KILLS = 6
+SESSIONS = 60
 
 
 def signed_in(source: str, user) -> str:

@@ -25,3 +25,8 @@ urlpatterns = [
 ]
 if apps.is_installed("allauth.account"):
     urlpatterns.append(path("accounts/", include("allauth.urls")))
+if apps.is_installed("sessions_ext"):
+    from sessions_ext.step_up import fresh_login_required
+
+    urlpatterns.append(path("fresh/", fresh_login_required(lambda request: JsonResponse({"fresh": True}))))
+    urlpatterns.append(path("devices/", include("sessions_ext.urls")))
