@@ -19,6 +19,8 @@ from sessions_ext.models import UserSession
 from sessions_ext.reasons import RevokedReason
 from sessions_ext.testing import UserFactory
 from tests.company.coming_from.browsers import Browser
+from tests.docs.pages import ROOT, fenced
+from tests.docs.test_shell import commands
 
 DAY = timedelta(days=1)
 TABLE_NEEDED = "needs a SESSION_ENGINE with a table of its own, such as sessions_ext.engines.db."
@@ -259,6 +261,31 @@ def test_with_end_missing_a_logout_on_the_site_before_ends_what_was_adopted(sign
     assert captured.sees(after) == ""
     assert (other.sees(after), own.sees(after)) == (stays.get_username(), newcomer.get_username())
     assert "missing" not in run(end_missing=True)
+
+
+PAGES = {
+    "user_sessions": "django-user-sessions",
+    "qsessions": "django-qsessions",
+    "allauth.usersessions": "allauth-usersessions",
+}
+
+
+@pytest.mark.parametrize("package", ["user_sessions", "qsessions", "allauth"])
+def test_the_steps_of_the_documentation_keep_people_logged_in(sign_in, before, after, source):
+    page = fenced(ROOT / f"docs/coming-from/{PAGES[source]}.md")
+    runs = [words for block in page if block.kind == "sh" for words in commands(block)]
+    first, *again = [words[2:] for words in runs if "adopt_sessions" in words]
+    stays, leaves, comes = sign_in(), sign_in(), None
+    call_command(*first)
+    comes = sign_in()
+    captured = Browser(cookie=leaves[1].cookie)
+    leaves[1].visit(before, "/logout/", now="yes")
+    for words in again or [first]:
+        call_command(*words)
+    assert captured.sees(after) == ""
+    for user, browser in (stays, comes):
+        assert browser.visit(after, "/seen/")["row"] == str(row_of(user).pk)
+        assert row_of(user).device_info == "Chrome on macOS"
 
 
 @copying
