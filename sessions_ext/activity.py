@@ -34,14 +34,18 @@ def record(session: UserSession, request: HttpRequest | None, *, expires_at: dat
     if not _is_activity(request):
         return expires_at is not None and _move_end(session, expires_at)
     now, address = timezone.now(), clients.client_ip(request)
-    is_recorded = _write(session, now, address, expires_at)
+    previous, previous_at = session.last_ip_address, session.last_activity_at
+    seen: dict[str, Any] = {"last_ip_address": address} if address else {}
+    if address and clients.network(address) != clients.network(previous):
+        seen["last_ip_since"] = now
+    is_recorded = _write(session, now, seen, expires_at)
     verdicts.delete(session)
     if not is_recorded:
         return False
-    previous, previous_at = session.last_ip_address, session.last_activity_at
     session.last_activity_at = now
+    for column, value in seen.items():
+        setattr(session, column, value)
     if address and address != previous:
-        session.last_ip_address = address
         signals.send_after_commit(
             signals.session_client_changed,
             UserSession,
@@ -78,22 +82,20 @@ def _move_end(session: UserSession, expires_at: datetime, **seen: Any) -> bool:
     return is_moved
 
 
-def _write(session: UserSession, now: datetime, address: str | None, expires_at: datetime | None) -> bool:
+def _write(session: UserSession, now: datetime, seen: dict[str, Any], expires_at: datetime | None) -> bool:
     if expires_at:
-        seen = {"last_ip_address": address} if address else {}
         return _move_end(session, expires_at, last_activity_at=now, **seen)
     rows = UserSession.objects.using(session.as_row.db)
     after = bounds(now)
-    values = after | {"user": session.user_id, "id": session.pk, "now": now, "address": address}
+    values = after | seen | {"user": session.user_id, "id": session.pk, "now": now}
     values["authenticated_at"] = session.authenticated_at
-    return bool(TOUCH.update(rows, address is not None, *after, due=now - conf.TOUCH_INTERVAL, **values))
+    return bool(TOUCH.update(rows, tuple(seen), *after, due=now - conf.TOUCH_INTERVAL, **values))
 
 
-def _touch(rows: Any, has_address: bool, *bounds: str) -> tuple[Any, dict[str, Any]]:
+def _touch(rows: Any, seen: tuple[str, ...], *bounds: str) -> tuple[Any, dict[str, Any]]:
     fields = rows.model._meta.get_field
     changes = {"last_activity_at": Parameter("now", fields("last_activity_at"))}
-    if has_address:
-        changes["last_ip_address"] = Parameter("address", fields("last_ip_address"))
+    changes.update({column: Parameter(column, fields(column)) for column in seen})
     due = Parameter("due", fields("last_activity_at"))
     same = Parameter("authenticated_at", fields("authenticated_at"))
     return one_active(rows, *bounds).filter(last_activity_at__lte=due, authenticated_at=same), changes

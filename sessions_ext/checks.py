@@ -184,15 +184,12 @@ def check_login_url(**kwargs: Any) -> Iterable[CheckMessage]:
 
 
 @register("sessions_ext")
-def check_idle_within_lifetime(**kwargs: Any) -> Iterable[CheckMessage]:
-    yield from _check_order("IDLE_TIMEOUT", "LIFETIME", "which ends every session first", "sessions_ext.W001")
-
-
-@register("sessions_ext")
-def check_access_token_within_lifetime(**kwargs: Any) -> Iterable[CheckMessage]:
-    yield from _check_order(
-        "ACCESS_TOKEN_LIFETIME", "LIFETIME", "which ends every session first", "sessions_ext.W002"
-    )
+def check_within_lifetime(**kwargs: Any) -> Iterable[CheckMessage]:
+    longest = _value("LIFETIME")
+    for key, tag in (("IDLE_TIMEOUT", "sessions_ext.W001"), ("ACCESS_TOKEN_LIFETIME", "sessions_ext.W002")):
+        value = _value(key)
+        if value and longest and value > longest:
+            yield checks.Warning(f"{key} is longer than LIFETIME, which ends every session first.", id=tag)
 
 
 @register("sessions_ext")
@@ -219,6 +216,22 @@ def check_cache(**kwargs: Any) -> Iterable[CheckMessage]:
             " revoked in one is accepted in another for up to VERDICT_TTL.",
             hint="Use Redis or Memcached.",
             id="sessions_ext.W004",
+        )
+
+
+@register("sessions_ext")
+def check_reads_of_session_data(**kwargs: Any) -> Iterable[CheckMessage]:
+    store: Any = _imported(f"{settings.SESSION_ENGINE}.SessionStore")
+    if not hasattr(store, "get_model_class") or not apps.is_installed("django.contrib.sessions"):
+        return
+    model = store.get_model_class()
+    read, written = router.db_for_read(model), router.db_for_write(model)
+    if read != written:
+        yield checks.Warning(
+            f"DATABASE_ROUTERS read {model._meta.label} from {read!r} and write it to {written!r}. Where the"
+            " one lags behind the other, people are logged out right after their login.",
+            hint="Let the router read it where it writes it, or use the engine cached_db or cache.",
+            id="sessions_ext.W013",
         )
 
 
@@ -255,10 +268,8 @@ def check_impersonator(**kwargs: Any) -> Iterable[CheckMessage]:
     tools = [app for app in LOG_IN_AS_USERS if apps.is_installed(app)]
     if tools and not _value("IMPERSONATOR"):
         yield checks.Warning(
-            f"With {' and '.join(tools)} staff log in as users, which counts as the users' own logins: it may"
-            " end a session of theirs at MAX_SESSIONS, and tell them of a new device.",
-            hint=f"Set SESSIONS_EXT['IMPERSONATOR'] to 'sessions_ext.impersonation.{tools[0]}', or to a"
-            " callable of your own.",
+            f"With {' and '.join(tools)} staff log in as users, which counts as the users' own logins.",
+            hint=f"Set SESSIONS_EXT['IMPERSONATOR'] to 'sessions_ext.impersonation.{tools[0]}' or your own.",
             id="sessions_ext.W012",
         )
 
@@ -308,12 +319,6 @@ def _has_login_api() -> bool:
         )
 
     return bool(getattr(settings, "ROOT_URLCONF", None)) and mounts(get_resolver().url_patterns)
-
-
-def _check_order(shorter: str, longer: str, why: str, id: str) -> Iterable[CheckMessage]:
-    short, long = _value(shorter), _value(longer)
-    if short and long and short > long:
-        yield checks.Warning(f"{shorter} is longer than {longer}, {why}.", id=id)
 
 
 def _position(middleware: type) -> int | None:

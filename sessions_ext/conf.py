@@ -126,6 +126,7 @@ class Conf:
     )
     ON_LIMIT = Setting("revoke_oldest", _one_of("revoke_oldest", "revoke_idlest", "deny"))
     REVOKED_RETENTION = Setting(timedelta(days=30), duration)
+    EXPIRED_RETENTION = Setting(timedelta(0), duration)
     CACHE: Setting[str | None] = Setting(None, _optional(_of_type("the alias of a cache", str)))
     VERDICT_TTL = Setting(timedelta(seconds=30), _positive_duration)
     TRUSTED_PROXIES = Setting((), _proxies)

@@ -149,17 +149,21 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         max_rows: int | None = None,
         max_seconds: float | None = None,
         include_active: bool = False,
+        payloads: bool | None = None,
         progress: Callable[[CleanupResult], object] | None = None,
         should_stop: Callable[[], object] | None = None,
     ) -> CleanupResult:
-        """Delete the rows that expired before `before` (default now) unrevoked, and those revoked
-        longer ago than `retention` (default REVOKED_RETENTION), in short transactions of `batch_size`
-        rows, `sleep` seconds apart. Stops after `max_rows` rows, after `max_seconds` seconds, or when
-        `should_stop()` is true, which it asks between batches; `progress(result)` is called after each.
+        """Delete the rows that expired before `before` (default EXPIRED_RETENTION ago) unrevoked, and
+        those revoked longer ago than `retention` (default REVOKED_RETENTION), in short transactions of
+        `batch_size` rows, `sleep` seconds apart. Then, unless `payloads` is False, it deletes the expired
+        rows of Django's own session table, where SESSION_ENGINE keeps one. Stops after `max_rows` rows,
+        after `max_seconds` seconds, or when `should_stop()` is true, which it asks between batches;
+        `progress(result)` is called after each.
         Sends sessions_cleaned. Raises ValueError for a `before` in the future, unless `include_active`
-        says it is meant."""
+        says it is meant, and for `payloads=True` where there is no such table."""
         rows = self.primary
         targets = cleaning.expired_and_revoked(rows, before, retention, include_active)
+        targets += cleaning.payloads(before, self._db, payloads)
         walk = cleaning.Walk(batch_size, sleep, max_rows, max_seconds, should_stop)
         result = cleaning.cleanup(targets, walk, progress)
         signals.send_after_commit(signals.sessions_cleaned, self.model, rows.db, **asdict(result))
@@ -171,9 +175,12 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         before: datetime | None = None,
         retention: timedelta | float | None = None,
         include_active: bool = False,
+        payloads: bool | None = None,
     ) -> CleanupPreview:
-        """What cleanup() would delete now, counted exactly, by reason and age. Two queries."""
+        """What cleanup() would delete now, counted exactly, by reason and age. A query a table, and one
+        more for the reasons."""
         targets = cleaning.expired_and_revoked(self.primary, before, retention, include_active)
+        targets += cleaning.payloads(before, self._db, payloads)
         return cleaning.preview(*targets)
 
     aby_refresh_token = twin(by_refresh_token)
@@ -208,7 +215,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         rows = self.primary.for_user(user)
         # Usually it is one, and naming it is cheaper. The user's other logins are waiting for this.
         these = {"pk": surplus[0]} if len(surplus) == 1 else {"pk__in": surplus}
-        session_ids = [pk for pk, _ in revoke_rows(rows.filter(**these), RevokedReason.LIMIT)]
+        session_ids = [pk for pk, _ in revoke_rows(rows.filter(**these), RevokedReason.LIMIT, waits=False)]
         if session_ids:
             signals.send_after_commit(
                 signals.session_limit_reached,

@@ -88,6 +88,8 @@ class UserSession(models.Model):
     previous_refresh_token_id = models.UUIDField(null=True, blank=True, editable=False)
     refreshed_at = models.DateTimeField(_("refreshed"), null=True, blank=True)
     last_ip_address = models.GenericIPAddressField(_("latest IP address"), null=True, blank=True)
+    # Since when the session has been in the network of the latest address; None if since the sign-in.
+    last_ip_since = models.DateTimeField(null=True, blank=True, editable=False)
     suspicious_activity_count = models.PositiveIntegerField(_("times flagged"), default=0)
     last_provider_accessed = models.CharField(_("latest provider"), max_length=100, blank=True, default="")
     last_provider_sync_at = models.DateTimeField(_("provider accessed"), null=True, blank=True)
@@ -182,7 +184,7 @@ class UserSession(models.Model):
 
     @alters_data
     def revoke(self, reason: str) -> bool:
-        """End this session, and return whether this call ended it. A session that was revoked before
+        """End this session, and return whether this call ended it: False if it was revoked before. It then
         keeps its first reason, which is loaded into this object. See UserSessionQuerySet.revoke()."""
         at = timezone.now()
         is_ended = bool(revoke_rows(self.as_row, reason, at))
@@ -190,6 +192,18 @@ class UserSession(models.Model):
         for name, value in zip(REVOCATION, end or (), strict=False):
             setattr(self, name, value)
         return is_ended
+
+    @alters_data
+    def disown(self) -> bool:
+        """Record that the owner said "This wasn't me", and end the session if it is active (`not_me`).
+        Returns whether this call recorded it: of an ended session as well, but once. Up to two statements."""
+        if self.is_active:
+            self.revoke(RevokedReason.NOT_ME)
+        at = timezone.now()
+        is_recorded = bool(self.as_row.filter(disowned_at=None).update(disowned_at=at))
+        if is_recorded:
+            self.disowned_at = at
+        return is_recorded
 
     @alters_data
     def trust(self) -> bool:
@@ -239,6 +253,7 @@ class UserSession(models.Model):
 
     adelete = twin(delete)  # type: ignore[arg-type]
     arevoke = twin(revoke)
+    adisown = twin(disown)
     atrust = twin(trust)
     auntrust = twin(untrust)
     arecord_provider_access = twin(record_provider_access)

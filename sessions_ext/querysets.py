@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import models, transaction
-from django.db.models import F
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -73,8 +73,8 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
     @alters_rows
     def revoke(self, reason: str) -> int:
-        """End these sessions, and return how many this call ended. Rows that were revoked before keep
-        their first reason. One statement, or with a CACHE two in a transaction. Sends one
+        """End these sessions, and return how many this call ended: 0 if all were revoked before. Such rows
+        keep their first reason. One statement, or with a CACHE two in a transaction. Sends one
         session_revoked for all of them.
 
         With an IMPERSONATOR, the sessions in which the same users act as others end as well, uncounted:
@@ -91,7 +91,10 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         now = timezone.now()
         due = self.active(at=now).filter(last_activity_at__lte=now - conf.TOUCH_INTERVAL)
         address = clients.normalise_ip(ip_address)
-        seen = {"last_ip_address": address} if address else {}
+        seen: dict[str, Any] = {"last_ip_address": address} if address else {}
+        if address:
+            same = When(last_ip_address=address, then="last_ip_since")
+            seen["last_ip_since"] = Case(same, default=Value(now, models.DateTimeField()))
         return in_lock_order(due).update(last_activity_at=now, **seen)
 
     @alters_rows
@@ -139,14 +142,26 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     auntrust = twin(untrust)
 
 
-def revoke_rows(rows: UserSessionQuerySet, reason: str, at: datetime | None = None) -> list[tuple[UUID, Any]]:
-    """See UserSessionQuerySet.revoke(). Returns the id and the user of each row that it ended."""
+def revoke_rows(
+    rows: UserSessionQuerySet, reason: str, at: datetime | None = None, *, waits: bool = True
+) -> list[tuple[UUID, Any]]:
+    """See UserSessionQuerySet.revoke(). Returns the id and the user of each row that it ended. For `waits`
+    see verdicts.invalidate()."""
     if not 0 < len(reason) <= 255 or "\0" in reason:
         raise ValueError("A reason must have 1 to 255 characters and no NUL.")
     rows._for_write = True
     now, using = at or timezone.now(), rows.db
+    users: set[Any] = set()
     # In a transaction, so that no verdict holds between the commit and the news of it.
     with transaction.atomic(using=using, savepoint=False) if conf.CACHE else nullcontext():
+        if conf.CACHE:
+            take_write_lock(rows)
+            # Also for rows that another call revoked lately: its news may be on the way, or lost. And
+            # before any row is locked, because a cache may let us wait.
+            since = now - conf.VERDICT_TTL - timedelta(seconds=verdicts.MARGIN)
+            concerned = rows.filter(Q(is_revoked=False) | Q(revoked_at__gte=since)).order_by()
+            users = set(concerned.values_list("user_id", flat=True))
+            verdicts.invalidate(users, using, waits=waits)
         ended = update_returning(
             in_lock_order(rows.filter(is_revoked=False)),
             "id",
@@ -155,12 +170,7 @@ def revoke_rows(rows: UserSessionQuerySet, reason: str, at: datetime | None = No
             revoked_at=now,
             revoked_reason=reason,
         )
-        if conf.CACHE:
-            # Also for rows that another call revoked lately: its news may be on the way, or lost.
-            since = now - conf.VERDICT_TTL - timedelta(seconds=verdicts.MARGIN)
-            lately = rows.filter(is_revoked=True, revoked_at__gte=since).order_by()
-            users = {*lately.values_list("user_id", flat=True), *(user_id for _, user_id in ended)}
-            verdicts.invalidate(users, using)
+        verdicts.invalidate({user_id for _, user_id in ended} - users, using)  # of logins since then
     if ended:
         signals.send_after_commit(
             signals.session_revoked,

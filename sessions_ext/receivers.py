@@ -18,7 +18,7 @@ from . import authentication, verdicts
 from .conf import conf
 from .mail import send_mail_about
 from .models import RevokedReason, UserSession
-from .new_device import is_new_device
+from .new_device import is_new_device, is_one_mail_too_many
 from .requests import carries_token, request_at_hand
 from .signals import session_started
 from .store import ID_KEY, STAMP_KEY, VerifiedStore, attach_user_session, cookie_end
@@ -143,7 +143,7 @@ def on_session_started(
     sender: Any, session: UserSession, request: HttpRequest | None = None, **kwargs: Any
 ) -> None:
     """Tell the user of a sign-in from a new device."""
-    if conf.NEW_DEVICE_EMAIL and is_new_device(session):
+    if conf.NEW_DEVICE_EMAIL and is_new_device(session) and not is_one_mail_too_many(session):
         send_mail_about(session, request)
 
 

@@ -62,6 +62,12 @@ FAULTS = [
     ),
     ("W006", {"MIDDLEWARE": [SESSIONS, AUTH, f"{__name__}.wraps_user", OURS]}, "wraps_user", "right after"),
     ("W008", {"LOGIN_URL": "/nowhere/"}, "'/nowhere/'", "your login page"),
+    (
+        "W013",
+        {"DATABASE_ROUTERS": [f"{__name__}.ReadsElsewhere"], "SESSION_ENGINE": f"{ENGINE}db"},
+        "read sessions.Session from 'other' and write it to 'default'",
+        "cached_db",
+    ),
     ("E010", {"DATABASE_ROUTERS": [f"{__name__}.RowsElsewhere"]}, "'other' and users to 'default'", "router"),
 ]
 
@@ -84,6 +90,11 @@ def wraps_user(get_response):
 class RowsElsewhere:
     def db_for_write(self, model, **hints):
         return "other" if model._meta.label == "sessions_ext.UserSession" else None
+
+
+class ReadsElsewhere:
+    def db_for_read(self, model, **hints):
+        return "other"
 
 
 class QuieterMiddleware(UserSessionMiddleware):

@@ -15,6 +15,7 @@ DEFAULTS = {
     "MAX_SESSIONS": None,
     "ON_LIMIT": "revoke_oldest",
     "REVOKED_RETENTION": timedelta(days=30),
+    "EXPIRED_RETENTION": timedelta(0),
     "CACHE": None,
     "TRUSTED_PROXIES": (),
     "CLIENT_IP": "sessions_ext.clients.remote_address",
@@ -37,7 +38,13 @@ DEFAULTS = {
     "IMPERSONATION_LIFETIME": timedelta(hours=1),
 }
 DURATIONS = [name for name, default in DEFAULTS.items() if isinstance(default, timedelta)] + ["IDLE_TIMEOUT"]
-MAY_BE_ZERO = {"TOUCH_INTERVAL", "REVOKED_RETENTION", "REFRESH_GRACE", "REAUTHENTICATE_AFTER"}
+MAY_BE_ZERO = {
+    "TOUCH_INTERVAL",
+    "REVOKED_RETENTION",
+    "EXPIRED_RETENTION",
+    "REFRESH_GRACE",
+    "REAUTHENTICATE_AFTER",
+}
 MAY_BE_NONE = {"IDLE_TIMEOUT", "REAUTHENTICATE_AFTER"}
 
 RIGHT = [

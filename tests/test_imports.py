@@ -14,7 +14,8 @@ ROOT = Path(sessions_ext.__file__).parent
 LEVELS = [
     {"__init__", "conf", "decorators", "exceptions", "reasons", "signals", "types"},
     {"clients", "db"},
-    {"lifetime", "limits", "verdicts"},
+    {"lifetime", "limits", "outages"},
+    {"verdicts"},
     {"cleanup"},
     {"querysets"},
     {"managers"},

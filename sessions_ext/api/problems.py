@@ -105,7 +105,7 @@ def _read_body(request: HttpRequest) -> None:
     """Read the body before ninja does, which would answer 500, and before a parser does, which needs
     many times its size in memory. The announced length is checked first, so that a body known to be too
     large is not read."""
-    told = request.META.get("CONTENT_LENGTH") or "0"
+    told = request.headers.get("content-length") or "0"
     if (told.isdecimal() and int(told) > MAX_BODY) or len(request.body) > MAX_BODY:
         raise RequestDataTooBig
 

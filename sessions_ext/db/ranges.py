@@ -1,4 +1,5 @@
-"""Ranges of rows along an index over a time and the primary key. The key makes each place unique."""
+"""Ranges of rows along an index over a time and, where the index ends in it, the primary key. The key makes
+each place unique. Without it, rows of the same time are one place."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,7 +8,7 @@ from django.db.models import BooleanField, F, Field, Func, QuerySet
 
 from .prepared import Parameter, Prepared, delete, select
 
-Place = tuple[Any, Any]  # the time and the primary key of a row
+Place = tuple[Any, ...]  # a row's values of the index's columns
 
 
 class Range(NamedTuple):
@@ -18,12 +19,12 @@ class Range(NamedTuple):
 
 
 class Ranges:
-    """Reads and deletes the rows of a queryset range by range, in the order of `column` and then of
-    the primary key. An index must hold the rows in that order."""
+    """Reads and deletes the rows of a queryset range by range, in the order of the columns `order`. An
+    index must hold the rows in that order."""
 
-    def __init__(self, rows: QuerySet[Any], column: str) -> None:
+    def __init__(self, rows: QuerySet[Any], *order: str) -> None:
         self.rows = rows
-        self.order = (column, rows.model._meta.pk.name)
+        self.order = order
         self._statements: dict[tuple[Any, ...], Prepared] = {}
 
     def within(self, part: Range) -> QuerySet[Any]:
@@ -39,7 +40,7 @@ class Ranges:
             row = self._row(Range(low, part.high), step)
             if row is None:
                 break
-            low = (row[0], row[1])
+            low = tuple(row)
             found.append(low)
         return found
 
@@ -64,8 +65,7 @@ class Ranges:
         return self._statements[key]
 
     def _parameters(self, end: str) -> Place:
-        time, key = (Parameter(f"{end} {name}", self.rows.model._meta.get_field(name)) for name in self.order)
-        return time, key
+        return tuple(Parameter(f"{end} {name}", self.rows.model._meta.get_field(name)) for name in self.order)
 
     def _values(self, part: Range) -> dict[str, Any]:
         return {
@@ -79,7 +79,7 @@ class Ranges:
         return self.rows.filter(*bounds)
 
 
-def _compare(order: tuple[str, str], sign: str, place: Place) -> Func:
+def _compare(order: tuple[str, ...], sign: str, place: Place) -> Func:
     """(time, key) > (…, …): the form for which PostgreSQL and SQLite use the index."""
     sides = _row(*map(F, order)), _row(*place)
     return Func(*sides, template="%(expressions)s", arg_joiner=f" {sign} ", output_field=BooleanField())

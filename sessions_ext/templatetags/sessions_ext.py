@@ -60,6 +60,8 @@ def device_name(session: UserSession) -> str:
 @register.filter
 def why_ended(session: UserSession) -> str:
     """Why a session ended, in words for its user. Free text stays as it is."""
+    if session.disowned_at:
+        return _("You said it wasn't you")
     if not session.is_revoked:
         return _("Expired")
     words: dict[str, str] = {
