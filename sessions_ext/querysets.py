@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from . import clients, signals, verdicts
 from .conf import conf
-from .db.locks import in_lock_order, take_write_lock
+from .db.locks import take_write_lock
 from .db.prepared import Parameter
-from .db.updates import update_returning
+from .db.updates import update, update_returning
 from .decorators import alters_rows, twin
 from .lifetime import active, bounds, end_by_time, unended
 
@@ -80,7 +80,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         due = self.active(at=now).filter(last_activity_at__lte=now - conf.TOUCH_INTERVAL)
         address = clients.normalise_ip(ip_address)
         seen = {"last_ip_address": address} if address else {}
-        return in_lock_order(due).update(last_activity_at=now, **seen)
+        return update(due, last_activity_at=now, **seen)
 
     @alters_rows
     def trust(self) -> int:
@@ -136,7 +136,7 @@ def revoke_rows(rows: UserSessionQuerySet, reason: str, at: datetime | None = No
     # In a transaction, so that no verdict holds between the commit and the news of it.
     with transaction.atomic(using=using, savepoint=False) if conf.CACHE else nullcontext():
         ended = update_returning(
-            in_lock_order(rows.filter(is_revoked=False)),
+            rows.filter(is_revoked=False),
             "id",
             "user_id",
             is_revoked=True,
@@ -164,7 +164,7 @@ def revoke_rows(rows: UserSessionQuerySet, reason: str, at: datetime | None = No
 def trust_rows(rows: UserSessionQuerySet, is_trusted: bool = True) -> list[tuple[UUID, Any]]:
     """See UserSessionQuerySet.trust(). Returns the id and the user of each active row."""
     rows._for_write = True
-    changed = update_returning(in_lock_order(rows.active()), "id", "user_id", is_trusted=is_trusted)
+    changed = update_returning(rows.active(), "id", "user_id", is_trusted=is_trusted)
     verdicts.invalidate({user_id for _, user_id in changed}, rows.db)
     return changed
 

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from django.db.models import BooleanField, F, Field, Func, QuerySet
+from django.db import connections
+from django.db.models import BooleanField, F, Field, Func, Q, QuerySet
 
 from .prepared import Parameter, Prepared, delete, select
 
+COMPARE_ROWS = ("postgresql", "sqlite")
 Place = tuple[Any, Any]  # the time and the primary key of a row
 
 
@@ -75,7 +77,8 @@ class Ranges:
         }
 
     def _between(self, low: Place | None, high: Place | None) -> QuerySet[Any]:
-        bounds = [_compare(self.order, sign, place) for sign, place in ((">", low), ("<=", high)) if place]
+        compare = _compare if connections[self.rows.db].vendor in COMPARE_ROWS else _compare_each
+        bounds = [compare(self.order, sign, place) for sign, place in ((">", low), ("<=", high)) if place]
         return self.rows.filter(*bounds)
 
 
@@ -87,3 +90,10 @@ def _compare(order: tuple[str, str], sign: str, place: Place) -> Func:
 
 def _row(*values: Any) -> Func:
     return Func(*values, template="(%(expressions)s)", output_field=Field())
+
+
+def _compare_each(order: tuple[str, str], sign: str, place: Place) -> Q:
+    """The same in the form for which MariaDB uses the index."""
+    (time, key), (at, pk) = order, place
+    strictly, last = ("gt", "gt") if sign == ">" else ("lt", "lte")
+    return Q(**{f"{time}__{strictly}": at}) | Q(**{time: at, f"{key}__{last}": pk})

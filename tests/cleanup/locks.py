@@ -48,7 +48,7 @@ def when_met(act):
     a statement is about to."""
 
     def look(execute, sql, *arguments):
-        if connection.vendor == "sqlite" and sql.startswith(("DELETE", "UPDATE")):
+        if not connection.features.has_select_for_update and sql.startswith(("DELETE", "UPDATE")):
             act()
         try:
             return execute(sql, *arguments)
