@@ -115,7 +115,7 @@ class UserSession(models.Model):
                 name="sessions_ext_active",
                 fields=["user", "created_at", "id"],
                 where=Q(is_revoked=False, user__isnull=False),
-                otherwise=["user", "is_revoked", "created_at", "id"],
+                otherwise=["is_revoked", "user", "created_at", "id"],
             ),
             # a user's sessions, newest first; the cascade from a deleted user
             models.Index(name="sessions_ext_newest", fields=["user", "-created_at", "-id"]),

@@ -114,7 +114,9 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     def _link_refresh_token(self, token_id: UUID | None) -> int:
         """Make `token_id` the valid refresh token of the active rows, keep the one before it for
         REFRESH_GRACE, and return how many rows there were: 0 when the session has ended."""
-        return self.active().update(
+        return update(
+            self.active(),
+            # First: MariaDB assigns from left to right.
             previous_refresh_token_id=F("refresh_token_id"),
             refresh_token_id=token_id,
             refreshed_at=timezone.now(),

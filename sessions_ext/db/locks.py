@@ -53,6 +53,17 @@ def is_one(rows: models.QuerySet[Any]) -> bool:
     return any(isinstance(part, Exact) and _is_key(part.lhs) for part in rows.query.where.children)
 
 
+def locking_by_key(sql: str, rows: models.QuerySet[Any]) -> str:
+    """An UPDATE's SQL, so that MariaDB goes by the primary key where the conditions name one row. By another
+    index it would lock that one's entry first, and deadlock with whoever has locked the row and changes the
+    entry."""
+    connection = connections[rows.db]
+    table = f"UPDATE {connection.ops.quote_name(rows.model._meta.db_table)}"
+    if connection.vendor != "mysql" or not is_one(rows) or not sql.startswith(f"{table} SET"):
+        return sql
+    return f"{table} FORCE INDEX (PRIMARY){sql.removeprefix(table)}"
+
+
 def _is_key(expression: Any) -> bool:
     return isinstance(expression, Col) and expression.target.primary_key
 

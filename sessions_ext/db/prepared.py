@@ -9,6 +9,8 @@ from django.db.models.expressions import Expression
 from django.db.models.sql import DeleteQuery, UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
 
+from .locks import locking_by_key
+
 Rows = Any
 
 
@@ -119,8 +121,9 @@ def update(rows: Rows, changes: dict[str, Any]) -> Prepared:
     """The SQL of rows.update(…)."""
     query: Any = rows.query.chain(UpdateQuery)
     query.add_update_values(changes)
+    query.clear_ordering(force=True)
     sql, params = query.get_compiler(rows.db).as_sql()
-    return Prepared(sql, list(params), {}, [], [])
+    return Prepared(locking_by_key(sql, rows), list(params), {}, [], [])
 
 
 def delete(rows: Rows) -> Prepared:

@@ -8,6 +8,7 @@ from django.db import OperationalError, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.sql import UpdateQuery
 
+from . import prepared
 from .errors import is_about_locks
 from .locks import MAX_KEYS, in_lock_order, is_one, locked, seeing_latest
 
@@ -20,8 +21,10 @@ def update(rows: models.QuerySet[Any], **values: Any) -> int:
     lock in an order, elsewhere a transaction."""
     rows = in_lock_order(rows)
     features = connections[rows.db].features
-    if features.has_select_for_no_key_update or not features.has_select_for_update or is_one(rows):
+    if features.has_select_for_no_key_update or not features.has_select_for_update:
         return rows.update(**values)
+    if is_one(rows):
+        return prepared.update(rows, values).change(rows.db, {})
     return len(_update_by_key(rows, (), values))
 
 

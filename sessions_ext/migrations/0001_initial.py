@@ -111,7 +111,7 @@ class Migration(migrations.Migration):
                     sessions_ext.db.indexes.PartialIndex(
                         fields=["user", "created_at", "id"],
                         name="sessions_ext_active",
-                        otherwise=["user", "is_revoked", "created_at", "id"],
+                        otherwise=["is_revoked", "user", "created_at", "id"],
                         where=models.Q(("is_revoked", False), ("user__isnull", False)),
                     ),
                     models.Index(fields=["user", "-created_at", "-id"], name="sessions_ext_newest"),
