@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from . import clients, signals, verdicts
 from .conf import conf
-from .db.locks import take_write_lock
+from .db.hints import deleting_by_key
+from .db.locks import everything_like, locked_values, locks_what_it_reads
 from .db.prepared import Parameter
 from .db.updates import update, update_returning
 from .decorators import alters_rows, twin
@@ -96,17 +97,16 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     @alters_rows
     def delete(self) -> tuple[int, dict[str, int]]:
         """Django's own delete(). It also ends the cached verdicts about these rows."""
-        if not conf.CACHE:
-            return super().delete()
         self._for_write = True
+        if not conf.CACHE and not locks_what_it_reads(self.db):
+            return super().delete()
         deleted: Counter[str] = Counter()
-        with transaction.atomic(using=self.db, savepoint=False):
-            take_write_lock(self)
-            found = list(self.order_by("pk").values_list("pk", "user_id"))
+        with transaction.atomic(using=self.db, savepoint=False), deleting_by_key(self.model, self.db):
+            found = locked_values(self, "user_id")
             verdicts.invalidate({user_id for _, user_id in found}, self.db)
             # Only these rows: for users who log in meanwhile, the verdicts were not ended.
             for start in range(0, max(len(found), 1), CHUNK):
-                these = self.filter(pk__in=[pk for pk, _ in found[start : start + CHUNK]])
+                these = everything_like(self).filter(pk__in=[pk for pk, _ in found[start : start + CHUNK]])
                 deleted.update(super(UserSessionQuerySet, these).delete()[1])
         self._result_cache = None
         return deleted.total(), dict(deleted)

@@ -7,11 +7,10 @@ from typing import Any, TypeVar
 from django.core.exceptions import EmptyResultSet
 from django.db import OperationalError, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.expressions import Col, RawSQL
-from django.db.models.lookups import Exact
-from django.db.models.sql.datastructures import BaseTable
+from django.db.models.expressions import RawSQL
 
 from .errors import is_about_locks
+from .hints import PRIMARY, is_one, reading_by
 
 # PostgreSQL's settings for a transaction that deletes ended rows. With outdated statistics the planner
 # might read or sort the whole table for each batch. The commit need not wait for the disk: a row that a
@@ -46,26 +45,6 @@ def in_lock_order(rows: Q) -> Q:
     locking = RawSQL(f"{sql} FOR NO KEY UPDATE OF {table}", params)  # noqa: S611
     everything: Q = rows.model._base_manager.using(rows.db)
     return everything.filter(pk__in=locking)
-
-
-def is_one(rows: models.QuerySet[Any]) -> bool:
-    """Whether the conditions name the primary key of one row."""
-    return any(isinstance(part, Exact) and _is_key(part.lhs) for part in rows.query.where.children)
-
-
-def locking_by_key(sql: str, rows: models.QuerySet[Any]) -> str:
-    """An UPDATE's SQL, so that MariaDB goes by the primary key where the conditions name one row. By another
-    index it would lock that one's entry first, and deadlock with whoever has locked the row and changes the
-    entry."""
-    connection = connections[rows.db]
-    table = f"UPDATE {connection.ops.quote_name(rows.model._meta.db_table)}"
-    if connection.vendor != "mysql" or not is_one(rows) or not sql.startswith(f"{table} SET"):
-        return sql
-    return f"{table} FORCE INDEX (PRIMARY){sql.removeprefix(table)}"
-
-
-def _is_key(expression: Any) -> bool:
-    return isinstance(expression, Col) and expression.target.primary_key
 
 
 def try_briefly(act: Callable[[], T], using: str) -> T | None:
@@ -182,36 +161,47 @@ def take_write_lock(rows: models.QuerySet[Any]) -> None:
 def locked(rows: Q, skip_locked: bool = False) -> Q:
     """Lock the rows until the transaction ends, and return a queryset of them. With `skip_locked` it
     leaves out rows that another transaction has locked."""
-    features = connections[rows.db].features
-    if not features.has_select_for_update:
+    if not connections[rows.db].features.has_select_for_update:
         take_write_lock(rows)
         return rows
+    keys = [key for key, *_ in locked_values(rows, skip_locked=skip_locked)]
+    return everything_like(rows).filter(pk__in=keys)
+
+
+def locked_values(rows: models.QuerySet[Any], *columns: str, skip_locked: bool = False) -> list[Any]:
+    """Lock the rows as locked() does, in the order of their primary keys, and return these and the named
+    columns."""
+    features = connections[rows.db].features
+    rows = rows.order_by("pk")
+    if not features.has_select_for_update:
+        take_write_lock(rows)
+        return list(rows.values_list("pk", *columns))
     skip_locked = skip_locked and features.has_select_for_update_skip_locked
-    if features.has_select_for_update_of:
-        ids = list(rows.select_for_update(of=("self",), skip_locked=skip_locked).values_list("pk", flat=True))
-    else:
-        ids = _locked_keys(rows, skip_locked)
-    return rows.filter(pk__in=ids)
-
-
-def _locked_keys(rows: models.QuerySet[Any], skip_locked: bool) -> list[Any]:
-    """MariaDB locks what it reads on the way to a row, in the order in which it reads. So this looks for the
-    rows without a lock, and then locks them alone, by their primary keys and in the order of these."""
-    found = list(rows.order_by("pk").values_list("pk", flat=True))
-    by_key = rows.model._base_manager.using(rows.db).order_by("pk").select_for_update(skip_locked=skip_locked)
-    if connections[rows.db].vendor == "mysql":
-        by_key.query.base_table_class = _ByKey  # type: ignore[assignment]
-    keys: list[Any] = []
+    if not locks_what_it_reads(rows.db) or is_one(rows):
+        of = ("self",) if features.has_select_for_update_of else ()
+        return list(rows.select_for_update(of=of, skip_locked=skip_locked).values_list("pk", *columns))
+    # Look for the rows without a lock, and then lock them alone. Other tables do not belong to the lock.
+    found = list(rows.values_list("pk", flat=True))
+    query = rows.query
+    is_alone = len(query.alias_map) == 1 and not query.distinct and query.group_by is None
+    values: list[Any] = []
     for start in range(0, len(found), MAX_KEYS):
-        these = by_key.filter(pk__in=found[start : start + MAX_KEYS])
-        keys += these.values_list("pk", flat=True)
-    return keys
+        keys = found[start : start + MAX_KEYS]
+        these = (rows if is_alone else everything_like(rows).order_by("pk")).filter(pk__in=keys)
+        values += reading_by(PRIMARY, these.select_for_update(skip_locked=skip_locked)).values_list("pk", *columns)
+        if not is_alone:
+            locked_keys = [key for key, *_ in values[start:]]
+            values[start:] = rows.filter(pk__in=locked_keys).values_list("pk", *columns)
+    return values
 
 
-class _ByKey(BaseTable):
-    """A table that is read by its primary key. For few rows, or many keys, MariaDB might read all of it
-    and wait for rows that are not meant."""
+def locks_what_it_reads(using: str) -> bool:
+    """Whether an UPDATE or a locking read locks all that it reads on its way, in the order in which it reads.
+    Of those that lock rows only PostgreSQL does not."""
+    features = connections[using].features
+    return features.has_select_for_update and not features.has_select_for_no_key_update
 
-    def as_sql(self, compiler: Any, connection: Any) -> Any:
-        sql, params = super().as_sql(compiler, connection)
-        return f"{sql} FORCE INDEX (PRIMARY)", params
+
+def everything_like(rows: Q) -> Q:
+    """A queryset of the same kind, without conditions."""
+    return rows.__class__(rows.model, using=rows.db)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from django.db import connections
 from django.db.models import BooleanField, F, Field, Func, Q, QuerySet
 
+from .hints import reading_by
 from .prepared import Parameter, Prepared, delete, select
 
 COMPARE_ROWS = ("postgresql", "sqlite")
@@ -21,10 +22,11 @@ class Range(NamedTuple):
 
 class Ranges:
     """Reads and deletes the rows of a queryset range by range, in the order of `column` and then of
-    the primary key. An index must hold the rows in that order."""
+    the primary key, in which an index holds them: that of the name `index`, if given."""
 
-    def __init__(self, rows: QuerySet[Any], column: str) -> None:
+    def __init__(self, rows: QuerySet[Any], column: str, index: str = "") -> None:
         self.rows = rows
+        self.index = index
         self.order = (column, rows.model._meta.pk.name)
         self._statements: dict[tuple[Any, ...], Prepared] = {}
 
@@ -48,12 +50,13 @@ class Ranges:
     def delete(self, part: Range) -> int:
         """Delete the rows of the range, and return how many there were. One statement. It calls no
         receiver and follows no foreign key."""
-        statement = self._statement(part, "delete", lambda rows: delete(rows))
+        statement = self._statement(part, "delete", lambda rows: delete(rows, self.index))
         return statement.change(self.rows.db, self._values(part))
 
     def _row(self, part: Range, step: int) -> list[Any] | None:
         def write(rows: QuerySet[Any]) -> Prepared:
-            return select(rows.order_by(*self.order).values_list(*self.order)[step - 1 : step])
+            places = reading_by(self.index, rows.order_by(*self.order)).values_list(*self.order)
+            return select(places[step - 1 : step])
 
         return self._statement(part, step, write).row(self.rows.db, self._values(part))
 

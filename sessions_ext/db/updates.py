@@ -10,7 +10,8 @@ from django.db.models.sql import UpdateQuery
 
 from . import prepared
 from .errors import is_about_locks
-from .locks import MAX_KEYS, in_lock_order, is_one, locked, seeing_latest
+from .hints import is_one
+from .locks import MAX_KEYS, in_lock_order, locked_values, locks_what_it_reads, seeing_latest
 
 TRIES = 5
 T = TypeVar("T")
@@ -20,8 +21,7 @@ def update(rows: models.QuerySet[Any], **values: Any) -> int:
     """Update the rows in lock order, and return how many there were. One statement where the database can
     lock in an order, elsewhere a transaction."""
     rows = in_lock_order(rows)
-    features = connections[rows.db].features
-    if features.has_select_for_no_key_update or not features.has_select_for_update:
+    if not locks_what_it_reads(rows.db):
         return rows.update(**values)
     if is_one(rows):
         return prepared.update(rows, values).change(rows.db, {})
@@ -63,24 +63,20 @@ def _returns_rows(connection: BaseDatabaseWrapper) -> bool:
 
 
 def _update_by_key(rows: models.QuerySet[Any], columns: tuple[str, ...], values: dict[str, Any]) -> list[Any]:
-    """Lock the rows in the order of their keys, then update those that still meet the conditions."""
+    """Lock the rows in the order of their keys, then update those."""
     everything = rows.model._base_manager.using(rows.db)
 
     def act() -> list[Any]:
         with seeing_latest(rows.db, savepoint=False) as sees_latest:
-            these: Any = rows.order_by("pk")
-            if is_one(rows) or not sees_latest:  # a locking read sees the latest, too
-                these = these.select_for_update()
-            if not is_one(rows):
-                these = locked(these)
-            found = list(these.values_list("pk", *columns))
+            # A locking read sees the latest, too.
+            found = locked_values(rows if sees_latest else rows.select_for_update(), *columns)
             for start in range(0, len(found), MAX_KEYS):
                 keys = [key for key, *_ in found[start : start + MAX_KEYS]]
-                everything.filter(pk__in=keys).update(**values)
-            if values.keys().isdisjoint(columns):
-                return [returned for _, *returned in found]
-            keys = [key for key, *_ in found]
-            return list(everything.filter(pk__in=keys).select_for_update().values_list(*columns))
+                prepared.update(everything.filter(pk__in=keys), values).change(rows.db, {})
+            if found and not values.keys().isdisjoint(columns):
+                keys = [key for key, *_ in found]
+                found = locked_values(everything.filter(pk__in=keys), *columns)
+            return [returned for _, *returned in found]
 
     return _again(act, rows.db)
 
