@@ -9,6 +9,7 @@ from django.utils import timezone
 from . import clients, signals, verdicts
 from .conf import conf
 from .db.prepared import Parameter, Statement
+from .db.updates import update
 from .lifetime import bounds
 from .models import UserSession
 from .observers import Sighting, observe
@@ -55,7 +56,7 @@ def _write(session: UserSession, now: datetime, address: str | None, expires_at:
         row = session.as_row
         seen = {"last_ip_address": address} if address else {}
         same = row.active(now).filter(authenticated_at=session.authenticated_at)
-        is_moved = bool(same.update(last_activity_at=now, expires_at=expires_at, **seen))
+        is_moved = bool(update(same, last_activity_at=now, expires_at=expires_at, **seen))
         verdicts.invalidate({session.user_id}, row.db)
         return is_moved
     rows = UserSession.objects.using(session.as_row.db)

@@ -16,6 +16,7 @@ from django.db import models
 from django.utils import timezone
 
 from . import verdicts
+from .db.updates import update
 from .models import UserSession
 from .reasons import RevokedReason
 
@@ -85,7 +86,7 @@ def renew(session: UserSession) -> None:
     """Record that the person has just proved in this session who they are. One statement."""
     session.authenticated_at = timezone.now()
     row = session.as_row
-    row.update(authenticated_at=session.authenticated_at)
+    update(row, authenticated_at=session.authenticated_at)
     verdicts.invalidate({session.user_id}, row.db)
 
 

@@ -25,7 +25,7 @@ SERVER = {
     "max-connections": 400,
     "character-set-server": "utf8mb4",
 }
-ZONES = ["America/Chicago"]  # of TIME_ZONE, that MariaDB converts to
+ZONES = ["UTC", "America/Chicago"]  # between which it converts times
 
 
 def url() -> str:

@@ -10,7 +10,7 @@ from django.db.models.sql import UpdateQuery
 
 from . import prepared
 from .errors import is_about_locks
-from .hints import is_one
+from .hints import PRIMARY, is_one, reading_by
 from .locks import MAX_KEYS, in_lock_order, locked_values, locks_what_it_reads, seeing_latest
 
 TRIES = 5
@@ -75,7 +75,8 @@ def _update_by_key(rows: models.QuerySet[Any], columns: tuple[str, ...], values:
                 prepared.update(everything.filter(pk__in=keys), values).change(rows.db, {})
             if found and not values.keys().isdisjoint(columns):
                 keys = [key for key, *_ in found]
-                found = locked_values(everything.filter(pk__in=keys), *columns)
+                these = reading_by(PRIMARY, everything.filter(pk__in=keys).select_for_update())
+                found = list(these.order_by("pk").values_list("pk", *columns))
             return [returned for _, *returned in found]
 
     return _again(act, rows.db)
