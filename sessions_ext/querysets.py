@@ -100,6 +100,8 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         self._for_write = True
         if not conf.CACHE and not locks_what_it_reads(self.db):
             return super().delete()
+        if self._fields is not None:
+            raise TypeError("Cannot call delete() after .values() or .values_list()")
         deleted: Counter[str] = Counter()
         with transaction.atomic(using=self.db, savepoint=False), deleting_by_key(self.model, self.db):
             found = locked_values(self, "user_id")

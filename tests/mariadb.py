@@ -25,7 +25,8 @@ SERVER = {
     "max-connections": 400,
     "character-set-server": "utf8mb4",
 }
-ZONES = ["UTC", "America/Chicago"]  # between which it converts times
+# Between which it converts times.
+ZONES = ["UTC", "America/Chicago", "America/Los_Angeles", "Pacific/Auckland"]
 
 
 def url() -> str:
