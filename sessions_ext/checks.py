@@ -19,6 +19,7 @@ from .db.estimates import count_or_estimate
 PATHS = ("CLIENT_IP", "DEVICE_INFO", "IMPERSONATOR", "IS_ACTIVITY", "LOCATION", "LOGIN_HOOK", "MAX_SESSIONS")
 # So many users are read through faster than anybody notices.
 MANY_USERS = 10_000
+TESTED_DATABASES = ("postgresql", "mysql", "sqlite")
 # Apps whose users may have to give more than a password.
 ASK_FOR_MORE = ("allauth.mfa", "django_otp")
 # Apps with which staff log in as a user.
@@ -163,6 +164,22 @@ def check_one_database(**kwargs: Any) -> Iterable[CheckMessage]:
             " database: one query reads a session with its user, and a login locks the user's row.",
             hint="Let the router write UserSession where it writes the user model.",
             id="sessions_ext.E010",
+        )
+
+
+@register("sessions_ext")
+def check_database(**kwargs: Any) -> Iterable[CheckMessage]:
+    if not apps.is_installed("django.contrib.auth"):
+        return
+    from .models import UserSession
+
+    alias = router.db_for_write(UserSession)
+    if (vendor := connections[alias].vendor) not in TESTED_DATABASES:
+        yield checks.Warning(
+            f"Sessions are written to {alias!r}, a database of the kind {vendor!r}. Nobody has tested there what"
+            " happens when logins, revokes and cleanups meet.",
+            hint="Write them to PostgreSQL, MariaDB or SQLite, or run the tests of sessions_ext on yours.",
+            id="sessions_ext.W016",
         )
 
 
