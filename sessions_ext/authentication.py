@@ -19,6 +19,7 @@ from django.utils.module_loading import import_string
 
 from . import verdicts
 from .conf import conf
+from .db.updates import update
 from .models import UserSession
 from .reasons import RevokedReason
 
@@ -88,7 +89,7 @@ def renew(session: UserSession) -> bool:
     """Record that the person has just proved in this session who they are. Returns whether the session is
     still active; in one that has ended nothing is recorded. One statement."""
     at, row = timezone.now(), session.as_row
-    if not row.active(at).update(authenticated_at=at):
+    if not update(row.active(at), authenticated_at=at):
         return False
     session.authenticated_at, session.carries_latest_proof = at, True
     verdicts.invalidate({session.user_id}, row.db)

@@ -9,13 +9,15 @@ from django.contrib.auth.hashers import get_hasher, identify_hasher, is_password
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
-from django.db import connections, router
+from django.db import router
 from django.db.models import F, Q
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.http import HttpRequest
 
 from . import authentication, make_room, step_up, verdicts
 from .conf import conf
+from .db.locks import locked_values
+from .db.updates import update
 from .exceptions import SessionLimitReached
 from .lifetime import cookie_end
 from .mail import send_mail_about
@@ -209,7 +211,7 @@ def on_user_saved(
             sessions = sessions.exclude(pk=store.login.session.pk)
         # Django signs the other devices out, because they carry the old auth hash. But nobody has
         # changed the password: another stamp makes them outdated logins instead of revoked ones.
-        sessions.active().update(authenticated_at=F("authenticated_at") - timedelta(microseconds=1))
+        update(sessions.active(), authenticated_at=F("authenticated_at") - timedelta(microseconds=1))
         verdicts.invalidate({instance.pk}, using)
     elif _saves(sender, "is_active", update_fields) and not instance.is_active and not _may_log_in(instance):
         sessions.revoke(RevokedReason.USER_DISABLED)
@@ -236,14 +238,11 @@ def _renews_hash(user: Any, *stored: str) -> bool:
 
 def before_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
     """Lock the rows that go with the user in the order in which a revoke locks them. Otherwise the two
-    may deadlock on PostgreSQL. Django deletes within a transaction. Among the rows are those of others, as
-    whom the user acts."""
-    of_user = Q(user=instance.pk) | Q(impersonator=instance.pk)
-    rows = UserSession.objects.using(using).filter(of_user).order_by("pk")
-    has_locks = connections[using].features.has_select_for_update
-    rows = rows.select_for_update() if has_locks else rows
-    users = rows.values_list("user_id", flat=True) if has_locks or conf.CACHE else ()
-    verdicts.invalidate({instance.pk, *users}, using)
+    may deadlock. Django deletes within a transaction. Among the rows are those of others, as whom the user
+    acts."""
+    verdicts.invalidate({instance.pk}, using)
+    going = UserSession.objects.using(using).filter(Q(user=instance.pk) | Q(impersonator=instance.pk))
+    verdicts.invalidate({user_id for _, user_id in locked_values(going, "user_id")} - {instance.pk}, using)
 
 
 def key_of(model: Any) -> Any:

@@ -243,10 +243,10 @@ class VerifiedStore(SessionBase):
     def accessed(self, is_accessed: bool) -> None:
         self._is_accessed = is_accessed
 
-    aload = twin(load)
-    aflush = twin(flush)
-    acycle_key = twin(cycle_key)
-    asave = twin(save)
+    aload = twin(load)  # type: ignore[arg-type]
+    aflush = twin(flush)  # type: ignore[arg-type]
+    acycle_key = twin(cycle_key)  # type: ignore[arg-type]
+    asave = twin(save)  # type: ignore[arg-type]
 
     def __reduce__(self) -> Any:
         # A copy verifies for itself.

@@ -165,6 +165,17 @@ def test_a_proof_that_a_package_tells_of_counts(client, here, later):
     assert body(client.get("/fresh/")) == "True"
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_confirmation_is_seen_at_once_though_the_row_is_cached(client, here, later, settings):
+    settings.SESSIONS_EXT = {"CACHE": "default"}
+    later(QUARTER)
+    url = asked(client)
+    client.get("/who/")
+    confirm(client, url)
+    for _ in range(2):
+        assert client.get("/secret/").status_code == 200
+
+
 def test_without_a_login_there_is_nothing_to_confirm(client):
     assert body(client.get("/confirmed/")) == "False"
     assert not UserSession.objects.exists()
