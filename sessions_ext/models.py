@@ -13,7 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from . import signals, verdicts
 from .conf import conf
 from .db.expressions import AppendMissing
-from .db.updates import update_returning
+from .db.indexes import PartialIndex
+from .db.updates import update, update_returning
 from .decorators import alters_data, twin
 from .lifetime import is_active
 from .limits import FIRST_OWN_ID
@@ -88,6 +89,8 @@ class UserSession(models.Model):
     previous_refresh_token_id = models.UUIDField(null=True, blank=True, editable=False)
     refreshed_at = models.DateTimeField(_("refreshed"), null=True, blank=True)
     last_ip_address = models.GenericIPAddressField(_("latest IP address"), null=True, blank=True)
+    # Since when the session has been in the network of the latest address; None if since the sign-in.
+    last_ip_since = models.DateTimeField(null=True, blank=True, editable=False)
     suspicious_activity_count = models.PositiveIntegerField(_("times flagged"), default=0)
     last_provider_accessed = models.CharField(_("latest provider"), max_length=100, blank=True, default="")
     last_provider_sync_at = models.DateTimeField(_("provider accessed"), null=True, blank=True)
@@ -113,25 +116,32 @@ class UserSession(models.Model):
             # counting active sessions, the oldest one, the limit: these name their user. The condition
             # on the user keeps other queries away. With outdated statistics ("all rows are revoked"),
             # each batch of a cleanup would read this whole index.
-            models.Index(
+            PartialIndex(
                 name="sessions_ext_active",
                 fields=["user", "created_at", "id"],
-                condition=Q(is_revoked=False, user__isnull=False),
+                where=Q(is_revoked=False, user__isnull=False),
+                otherwise=["is_revoked", "user", "created_at", "id"],
             ),
             # a user's sessions, newest first; the cascade from a deleted user
             models.Index(name="sessions_ext_newest", fields=["user", "-created_at", "-id"]),
             # cleanup of expired rows and of revoked ones. The id makes each place on the index unique.
-            models.Index(
-                name="sessions_ext_expiry", fields=["expires_at", "id"], condition=Q(is_revoked=False)
+            PartialIndex(
+                name="sessions_ext_expiry",
+                fields=["expires_at", "id"],
+                where=Q(is_revoked=False),
+                otherwise=["is_revoked", "expires_at", "id"],
             ),
-            models.Index(
-                name="sessions_ext_revoked", fields=["revoked_at", "id"], condition=Q(is_revoked=True)
+            PartialIndex(
+                name="sessions_ext_revoked",
+                fields=["revoked_at", "id"],
+                where=Q(is_revoked=True),
+                otherwise=["is_revoked", "revoked_at", "id"],
             ),
             # an impersonator's sessions; the cascade from a deleted one
-            models.Index(
+            PartialIndex(
                 name="sessions_ext_impersonator",
                 fields=["impersonator", "id"],
-                condition=Q(impersonator__isnull=False),
+                where=Q(impersonator__isnull=False),
             ),
         ]
 
@@ -187,6 +197,11 @@ class UserSession(models.Model):
         return self.pk < FIRST_OWN_ID
 
     @property
+    def is_impersonated(self) -> bool:
+        """Whether somebody else acts as the user in this session."""
+        return self.impersonator_id is not None
+
+    @property
     def as_row(self) -> UserSessionQuerySet:
         """A queryset of this row alone, in the database that it is written to. It names the owner as
         well: on a table that is distributed by user, a statement then runs on one shard."""
@@ -195,7 +210,7 @@ class UserSession(models.Model):
 
     @alters_data
     def revoke(self, reason: str) -> bool:
-        """End this session, and return whether this call ended it. A session that was revoked before
+        """End this session, and return whether this call ended it: False if it was revoked before. It then
         keeps its first reason, which is loaded into this object. See UserSessionQuerySet.revoke()."""
         at = timezone.now()
         is_ended = bool(revoke_rows(self.as_row, reason, at))
@@ -205,8 +220,21 @@ class UserSession(models.Model):
         return is_ended
 
     @alters_data
+    def disown(self) -> bool:
+        """Record that the owner said "This wasn't me", and end the session if it is active (`not_me`).
+        Returns whether this call recorded it: of an ended session as well, but once. Up to two statements."""
+        if self.is_active:
+            self.revoke(RevokedReason.NOT_ME)
+        at = timezone.now()
+        is_recorded = bool(update(self.as_row.filter(disowned_at=None), disowned_at=at))
+        if is_recorded:
+            self.disowned_at = at
+        return is_recorded
+
+    @alters_data
     def trust(self) -> bool:
-        """Mark this device as trusted if the session is active, and return whether it is."""
+        """Mark this device as trusted if the session is active and the user's own, and return whether
+        it is."""
         return self._set_trust(True)
 
     @alters_data
@@ -251,6 +279,7 @@ class UserSession(models.Model):
 
     adelete = twin(delete)  # type: ignore[arg-type]
     arevoke = twin(revoke)
+    adisown = twin(disown)
     atrust = twin(trust)
     auntrust = twin(untrust)
     arecord_provider_access = twin(record_provider_access)

@@ -9,20 +9,23 @@ from django.contrib.auth.hashers import get_hasher, identify_hasher, is_password
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
-from django.db import connections, router
-from django.db.models import F
+from django.db import router
+from django.db.models import F, Q
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.http import HttpRequest
 
 from . import authentication, make_room, step_up, verdicts
 from .conf import conf
+from .db.locks import locked_values
+from .db.updates import update
 from .exceptions import SessionLimitReached
+from .lifetime import cookie_end
 from .mail import send_mail_about
 from .models import RevokedReason, UserSession
-from .new_device import is_new_device
+from .new_device import is_new_device, is_one_mail_too_many
 from .requests import carries_token, request_at_hand
 from .signals import session_started
-from .store import ID_KEY, STAMP_KEY, VerifiedStore, attach_user_session, cookie_end
+from .store import ID_KEY, STAMP_KEY, VerifiedStore, attach_user_session
 
 # What a save does to the password: CHANGED is a new one, RENEWED a new hash of the same one.
 CHANGED, RENEWED = "changed", "renewed"
@@ -68,7 +71,10 @@ def on_login(
         return
     try:
         session = _row_of(store, user) or UserSession.objects.start(
-            user, request=request, expires_at=cookie_end(store)
+            user,
+            request=request,
+            expires_at=cookie_end(store),
+            impersonator=authentication.impersonator_of(request, user),
         )
     except BaseException as error:
         _undo_login(request, store)
@@ -157,7 +163,7 @@ def on_session_started(
     sender: Any, session: UserSession, request: HttpRequest | None = None, **kwargs: Any
 ) -> None:
     """Tell the user of a sign-in from a new device."""
-    if conf.NEW_DEVICE_EMAIL and is_new_device(session):
+    if conf.NEW_DEVICE_EMAIL and is_new_device(session) and not is_one_mail_too_many(session):
         send_mail_about(session, request)
 
 
@@ -205,7 +211,7 @@ def on_user_saved(
             sessions = sessions.exclude(pk=store.login.session.pk)
         # Django signs the other devices out, because they carry the old auth hash. But nobody has
         # changed the password: another stamp makes them outdated logins instead of revoked ones.
-        sessions.active().update(authenticated_at=F("authenticated_at") - timedelta(microseconds=1))
+        update(sessions.active(), authenticated_at=F("authenticated_at") - timedelta(microseconds=1))
         verdicts.invalidate({instance.pk}, using)
     elif _saves(sender, "is_active", update_fields) and not instance.is_active and not _may_log_in(instance):
         sessions.revoke(RevokedReason.USER_DISABLED)
@@ -231,12 +237,12 @@ def _renews_hash(user: Any, *stored: str) -> bool:
 
 
 def before_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
-    """Lock the user's rows in the order in which a revoke locks them. Otherwise the two may deadlock on
-    PostgreSQL. Django deletes within a transaction."""
+    """Lock the rows that go with the user in the order in which a revoke locks them. Otherwise the two
+    may deadlock. Django deletes within a transaction. Among the rows are those of others, as whom the user
+    acts."""
     verdicts.invalidate({instance.pk}, using)
-    if connections[using].features.has_select_for_update:
-        rows = UserSession.objects.for_user(instance).using(using).order_by("pk").select_for_update()
-        list(rows.values_list("pk"))
+    going = UserSession.objects.using(using).filter(Q(user=instance.pk) | Q(impersonator=instance.pk))
+    verdicts.invalidate({user_id for _, user_id in locked_values(going, "user_id")} - {instance.pk}, using)
 
 
 def key_of(model: Any) -> Any:

@@ -22,7 +22,7 @@ from django.utils.crypto import constant_time_compare
 from django.utils.encoding import force_bytes
 from django.views.decorators.debug import sensitive_variables
 
-from . import activity, authentication
+from . import activity, authentication, endings
 from .clients import client_ip
 from .conf import conf
 from .models import RevokedReason, UserSession
@@ -75,7 +75,10 @@ def login(request: HttpRequest, user: "AbstractBaseUser", backend: str | None = 
     try:
         # A receiver that raises refuses the login, and then there is no session either.
         with transaction.atomic(using=router.db_for_write(UserSession)):
-            session = UserSession.objects.start(user, request=request, refresh_token_id=uuid4())
+            impersonator = authentication.impersonator_of(request, user)
+            session = UserSession.objects.start(
+                user, request=request, refresh_token_id=uuid4(), impersonator=impersonator
+            )
             set_login(request, session)
             user_logged_in.send(sender=user.__class__, request=request, user=user, user_session=session)
     except BaseException:
@@ -169,6 +172,16 @@ async def aconfirm(request: HttpRequest) -> TokenPair | None:
     return await sync_to_async(confirm)(request)
 
 
+@sensitive_variables()
+def why_ended(token: str, type: str = ACCESS) -> endings.SessionEnded | None:
+    """Why the session of a token has ended, for whoever presents the token: one that we signed, that has
+    not expired and carries the right session auth hash. None for anything else. One query."""
+    claims = _decode(token, type)
+    if claims is None:
+        return None
+    return endings.of_login(claims["sub"], claims["sid"], _holds(claims))[0]
+
+
 async def alogin(request: HttpRequest, user: "AbstractBaseUser", backend: str | None = None) -> TokenPair:
     """See login()."""
     return await sync_to_async(login)(request, user, backend)
@@ -223,14 +236,14 @@ def _login(claims: dict[str, Any], *, may_be_cached: bool = False) -> tuple[User
     """The active session that the claims name, and the path of its login's backend; None if the login
     is not valid."""
     backends = {_digest(path): path for path in settings.AUTHENTICATION_BACKENDS}
-    backend, _, auth_hash = claims["auth"].partition(".")
+    backend = claims["auth"].partition(".")[0]
     if backend not in backends:
         return None
     login = authentication.verify(
         claims["sub"],
         claims["sid"],
         backends[backend],
-        lambda known: constant_time_compare(auth_hash, _digest(known)),
+        _holds(claims),
         claims["stamp"],
         may_be_cached=may_be_cached,
     )
@@ -241,6 +254,12 @@ def _login(claims: dict[str, Any], *, may_be_cached: bool = False) -> tuple[User
     login.user.backend = backends[backend]  # as django.contrib.auth.authenticate() leaves it
     login.session._meta.get_field("user").set_cached_value(login.session, login.user)
     return login.session, backends[backend]
+
+
+def _holds(claims: dict[str, Any]) -> Callable[[str], bool]:
+    """Whether the claims carry a session auth hash."""
+    auth_hash = claims["auth"].partition(".")[2]
+    return lambda known: constant_time_compare(auth_hash, _digest(known))
 
 
 def _digest(text: str) -> str:

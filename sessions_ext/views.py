@@ -44,7 +44,10 @@ class SessionsMixin:
 
     @property
     def current(self) -> Any:
-        return getattr(self.request, "user_session", None)
+        """The session of the request. None where another middleware has replaced `request.user`: the
+        session is then somebody else's."""
+        session = getattr(self.request, "user_session", None)
+        return session if session and session.user_id == self.request.user.pk else None
 
     @property
     def own_sessions(self) -> UserSessionQuerySet:
@@ -243,21 +246,25 @@ class SecretLinkView(TemplateView):
 
 class NotMeView(SecretLinkView):
     """What the link of the new device e-mail opens. GET changes nothing, since mail scanners
-    follow links; POST ends the session that the link names."""
+    follow links; POST disowns the session that the link names, which ends it if it is active."""
 
     template_name = "sessions_ext/not_me.html"
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
         session, status = session_of_link(token)
-        state = "ask" if session and session.is_active else "ended" if status == 200 else "invalid"
-        return self.answer(state, session, status)
+        if status != 200:
+            return self.answer("invalid", None, status)
+        is_asked = session and (session.is_active or not session.disowned_at)
+        return self.answer("ask" if is_asked else "ended", session, status)
 
     def post(self, request: HttpRequest, token: str) -> HttpResponse:
         session, status = session_of_link(token)
         if status != 200:
             return self.answer("invalid", None, status)
-        is_ended = session and session.is_active and session.revoke(RevokedReason.NOT_ME)
-        return self.answer("done" if is_ended else "ended", session, 200)
+        if session is None or not session.disown():
+            return self.answer("ended", session, status)
+        is_ended = session.revoked_reason == RevokedReason.NOT_ME
+        return self.answer("done" if is_ended else "noted", session, status)
 
     def answer(self, state: str, session: UserSession | None, status: int) -> HttpResponse:
         context = self.get_context_data(state=state, session=session, reset_url=_reset_url())

@@ -82,6 +82,7 @@ CASES = [
     (UserSessionManager, "preview_cleanup", lambda user: {"before": NOW + HOUR}),
     (UserSession, "revoke", lambda user: ["stolen"]),
     (UserSession, "revoke", lambda user: [""]),
+    (UserSession, "disown", lambda user: []),
     (UserSession, "trust", lambda user: []),
     (UserSession, "untrust", lambda user: []),
     (UserSession, "record_provider_access", lambda user: ["github"]),

@@ -16,7 +16,7 @@ from ..make_room import sessions_in_the_way
 from ..models import RevokedReason
 from ..passwords import ask_backends, report_failure
 from .auth import RateThrottle
-from .problems import Problem, described
+from .problems import Problem, described, member_of
 from .routers import new_router
 from .schemas import SessionsExtCredentials, SessionsExtPlace, SessionsExtRefreshToken, SessionsExtTokens
 from .sessions import sessions_of
@@ -84,11 +84,13 @@ def login(request: HttpRequest, credentials: SessionsExtCredentials) -> Any:
         "malformed_request", "invalid_refresh_token", "body_too_large", "invalid_request", "throttled"
     ),
 )
+@sensitive_variables("token")
 def refresh(request: HttpRequest, body: SessionsExtRefreshToken) -> Any:
     """Exchanges the refresh token for new tokens. It is valid once: using it again ends the session."""
-    pair = tokens.refresh(body.refresh_token.get_secret_value(), request)
+    token = body.refresh_token.get_secret_value()
+    pair = tokens.refresh(token, request)
     if pair is None:
-        raise Problem("invalid_refresh_token")
+        raise Problem("invalid_refresh_token", **member_of(tokens.why_ended(token, tokens.REFRESH)))
     tokens.set_login(request, pair.session)
     return pair
 

@@ -11,9 +11,10 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy
 
+from ..endings import SessionEnded
 from ..step_up import DETAIL, noted_max_age
 from ..step_up import challenge as challenge_to_confirm
-from ..tokens import challenge
+from ..tokens import bearer_token, challenge, why_ended
 from .schemas import PROBLEM_REF
 
 PROBLEM_TYPE = "application/problem+json"
@@ -97,6 +98,7 @@ def finish_answers(run: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
             response = _answer("insufficient_user_authentication", max_age=seconds)
         if code and response["Content-Type"] != PROBLEM_TYPE:
             more = {"errors": _validation_errors(response)} if code == "invalid_request" else {}
+            more |= _told(request) if code == "not_authenticated" else {}
             response.content = json.dumps(details(code) | more).encode()
             response["Content-Type"] = PROBLEM_TYPE
         if response.status_code == 401 and not response.has_header("WWW-Authenticate"):
@@ -111,7 +113,7 @@ def _read_body(request: HttpRequest) -> None:
     """Read the body before ninja does, which would answer 500, and before a parser does, which needs
     many times its size in memory. The announced length is checked first, so that a body known to be too
     large is not read."""
-    told = request.META.get("CONTENT_LENGTH") or "0"
+    told = request.headers.get("content-length") or "0"
     if (told.isdecimal() and int(told) > MAX_BODY) or len(request.body) > MAX_BODY:
         raise RequestDataTooBig
 
@@ -122,6 +124,16 @@ def _answer(code: str, headers: dict[str, str] | None = None, **more: Any) -> Ht
     if code in TO_CONFIRM:
         response["WWW-Authenticate"] = challenge_to_confirm(more.get("max_age"))
     return response
+
+
+def _told(request: Any) -> dict[str, Any]:
+    """Why the session of the caller's own token or cookie has ended, as a member of a problem."""
+    token = bearer_token(request)
+    return member_of(getattr(request, "session_ended", None) if token is None else why_ended(token))
+
+
+def member_of(ended: SessionEnded | None) -> dict[str, Any]:
+    return {"session_ended": {"reason": ended.reason, "detail": str(ended)}} if ended else {}
 
 
 def _validation_errors(response: HttpResponse) -> list[Any]:

@@ -2,6 +2,7 @@
 own, where one of two equal names would be lost."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from pydantic import (
     TypeAdapter,
 )
 
+from ..endings import REASONS
 from ..models import UserSession
 
 
@@ -91,6 +93,16 @@ class SessionsExtPlace(Schema):
     last_activity_at: Moment
 
 
+class SessionsExtWhy(Schema):
+    reason: str = Field(
+        description=f"One of {', '.join(REASONS)}. Take one that you do not know for `other`.",
+        examples=["limit"],
+    )
+    detail: str = Field(
+        description="A sentence for people.", examples=["You were signed out from another device."]
+    )
+
+
 class SessionsExtProblem(Schema):
     """An error (RFC 9457)."""
 
@@ -113,9 +125,19 @@ class SessionsExtProblem(Schema):
     sessions: list[SessionsExtPlace] = Field(
         [], description="Which sessions take the places: send the id of one in `ends`."
     )
+    session_ended: SessionsExtWhy | None = Field(
+        None,
+        description="Why the session of this token or cookie has ended; absent where nothing is told.",
+    )
 
 
 PROBLEM_REF = f"#/components/schemas/{SessionsExtProblem.__name__}"
+
+
+def _of_own(name: str, hidden: Any, session: UserSession, context: Any) -> Any:
+    """What a session's user may know: nothing of whoever acts as the user in it."""
+    is_hidden = session.is_impersonated and context["request"].user.pk == session.user_id
+    return hidden if is_hidden else getattr(session, name)
 
 
 class SessionsExtSession(Schema):
@@ -125,6 +147,10 @@ class SessionsExtSession(Schema):
     state: Literal["active", "expired", "revoked"]
     is_current: bool = Field(description="Whether this session made the request.")
     is_trusted: bool
+    is_impersonated: bool = Field(
+        description="Whether somebody who works for this site acts as the user in it. To the user, what would"
+        " tell who that is stays empty: device, addresses and location."
+    )
     device_info: str = Field(examples=["Chrome on macOS"])
     user_agent: str = Field(examples=["Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) …"])
     ip_address: str | None = Field(description="The address at sign-in.", examples=["203.0.113.7"])
@@ -147,6 +173,12 @@ class SessionsExtSession(Schema):
         problems = handler(TypeAdapter(list[SessionsExtProblem]).core_schema)
         handler.resolve_ref_schema(schema)["x-problem"] = problems["items"]
         return schema
+
+    resolve_device_info = staticmethod(partial(_of_own, "device_info", ""))
+    resolve_user_agent = staticmethod(partial(_of_own, "user_agent", ""))
+    resolve_ip_address = staticmethod(partial(_of_own, "ip_address", None))
+    resolve_last_ip_address = staticmethod(partial(_of_own, "last_ip_address", None))
+    resolve_location = staticmethod(partial(_of_own, "location", ""))
 
     @staticmethod
     def resolve_state(session: UserSession) -> str:

@@ -145,7 +145,7 @@ def get_session(request: Any, session_id: UUID) -> Any:
     ),
 )
 def trust_session(request: Any, session_id: UUID, body: SessionsExtTrust) -> Any:
-    """The session must be active: trust ends with it."""
+    """The session must be active, since trust ends with it, and one in which nobody acts as you."""
     session = _one(sessions_of(request.user).active(), session_id)
     is_active = session.trust() if body.is_trusted else session.untrust()
     if not is_active:
