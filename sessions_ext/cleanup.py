@@ -17,8 +17,8 @@ from django.db.models.signals import post_delete, pre_delete
 from django.utils import timezone
 
 from .conf import conf, duration
-from .db.hints import deleting_by_key
 from .db.locks import lock_briefly, locked, try_briefly
+from .db.mariadb import deleting_by_key
 from .db.ranges import Place, Range, Ranges
 
 logger = logging.getLogger("sessions_ext")
@@ -60,9 +60,9 @@ class ArgumentError(ValueError):
 
 @dataclass
 class Target:
-    """Rows to delete, in the order of an index over `column` and the primary key, which `index` names where
-    the database may have to be told. `left` lists the ranges still to do. `is_plain` says that a plain DELETE is enough: no receiver and no foreign key
-    needs the rows loaded."""
+    """Rows to delete, in the order of an index over `column` and the primary key. `index` is its name, for
+    databases that have to be told. `left` lists the ranges still to do. `is_plain` says that a plain DELETE
+    is enough: no receiver and no foreign key needs the rows loaded."""
 
     name: str
     rows: QuerySet[Any]
