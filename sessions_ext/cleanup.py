@@ -17,7 +17,7 @@ from django.db.models.signals import post_delete, pre_delete
 from django.utils import timezone
 
 from .conf import conf, duration
-from .db.locks import lock_briefly, locked, try_briefly
+from .db.locks import lock_briefly, locked, locks_what_it_reads, try_briefly
 from .db.mariadb import deleting_by_key
 from .db.ranges import Place, Range, Ranges
 
@@ -28,6 +28,7 @@ AGES = ("still active", *DAYS, "over a year")
 MAX_BATCH = 1_000_000  # rows in one transaction
 MAX_LOADED = 500  # rows in a batch for receivers, which stay locked while the receivers run
 MAX_IDS = 1000  # ids in one statement
+MAX_LOCKED = 1000  # rows in a batch where a DELETE takes long, as on MariaDB, and others wait for its locks
 AHEAD = 10  # batches whose ends are read at once
 RETRIES, LOCK_PAUSE = 10, 1.0  # how often a locked range is tried again, and the seconds in between
 
@@ -177,6 +178,8 @@ class Walk:
         size = min(self.batch_size, MAX_IDS if skip_locked else MAX_BATCH)
         if not target.is_plain:
             size = min(size, MAX_LOADED)
+        if locks_what_it_reads(target.rows.db):
+            size = min(size, MAX_LOCKED)
         rest, is_last = whole, False
         while not is_last:
             steps = self._steps(size)

@@ -20,7 +20,7 @@ DEADLOCK = OperationalError(1213, "Deadlock found when trying to get lock; try r
 @pytest.fixture(autouse=True)
 def lesser_features(monkeypatch):
     for name in ("can_return_rows_from_update", "has_select_for_no_key_update", "has_select_for_update_of"):
-        monkeypatch.setattr(connection.features, name, False, raising=False)
+        monkeypatch.setattr(type(connection.features), name, False, raising=False)
     for module in (locks, updates):
         monkeypatch.setattr(module, "MAX_KEYS", 2)
 
@@ -140,9 +140,9 @@ def test_errors_about_locks_are_known_by_their_numbers_too():
 
 
 def test_where_no_index_can_be_partial_it_has_all_rows(monkeypatch):
-    monkeypatch.setattr(connection.features, "supports_partial_indexes", False)
-    with connection.schema_editor(collect_sql=True) as editor:
-        sql = {index.name: str(index.create_sql(UserSession, editor)) for index in UserSession._meta.indexes}
+    monkeypatch.setattr(type(connection.features), "supports_partial_indexes", False)
+    editor = connection.SchemaEditorClass(connection, collect_sql=True)
+    sql = {index.name: str(index.create_sql(UserSession, editor)) for index in UserSession._meta.indexes}
     assert "WHERE" not in "".join(sql.values())
     quoted = [connection.ops.quote_name(name) for name in ("is_revoked", "expires_at", "id")]
     assert f"({', '.join(quoted)})" in sql["sessions_ext_expiry"]
