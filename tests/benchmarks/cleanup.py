@@ -6,13 +6,14 @@
 Starts its own PostgreSQL and deletes it (or takes DATABASE_URL, and there a database of its own), without
 fsync unless told. With DJANGO_SETTINGS_MODULE=tests.settings_mariadb it is a MariaDB.
 
-For each size the table is filled anew for each side, half of it dead: expired, or that share of them revoked long ago, on the same pages as the expired. A child process cleans, in rounds that
-alternate between the sides; its peak memory is its own ru_maxrss. Meanwhile one thread touches dead and
-live rows by turns (a bare UPDATE by id, so that it does meet the locks) and one logs people in with
-UserSession.objects.start, each 100 times a second or as told, and less where it must wait. On two cores
-1,000 a second measure who gets the processors, which a plain DELETE leaves to itself by keeping the others
-waiting; with 0 nobody else is there. What they wait while nobody cleans is the last line of a size: that is
-the machine. Python collects no garbage in these threads: it took 13 ms at a time, and passed for a wait.
+For each size the table is filled anew for each side, half of it dead: expired, or that share of them
+revoked long ago, on the same pages as the expired. A child process cleans, in rounds that alternate between
+the sides; its peak memory is its own ru_maxrss. Meanwhile one thread touches dead and live rows by turns (a
+bare UPDATE by id, so that it does meet the locks) and one logs people in with UserSession.objects.start,
+each 100 times a second or as told, and less where it must wait. On two cores 1,000 a second measure who
+gets the processors, which a plain DELETE leaves to itself by keeping the others waiting; with 0 nobody else
+is there. What they wait while nobody cleans is the last line of a size: that is the machine. Python
+collects no garbage in these threads: it took 13 ms at a time, and passed for a wait.
 """
 
 import argparse
