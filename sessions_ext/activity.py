@@ -1,10 +1,12 @@
 """Activity: when a request of a session came, and from where, as its row keeps it."""
 
+import logging
 from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from . import clients, signals, verdicts
 from .conf import conf
@@ -15,6 +17,8 @@ from .models import UserSession
 from .observers import Sighting, observe
 from .querysets import one_active
 
+logger = logging.getLogger("sessions_ext")
+
 
 def is_due(session: UserSession) -> bool:
     """Whether record() has something to write: TOUCH_INTERVAL has passed since the last activity."""
@@ -22,21 +26,27 @@ def is_due(session: UserSession) -> bool:
 
 
 def record(session: UserSession, request: HttpRequest | None, *, expires_at: datetime | None = None) -> bool:
-    """Record activity at the request's address, at most once per TOUCH_INTERVAL, and move the end to
-    `expires_at` if that is given. At most one statement. Returns whether it wrote: the session is then
-    active, and the person has not logged in again since it was read. Sends session_client_changed when
-    the address is new, and shows a Sighting to the OBSERVERS."""
+    """Record activity at the request's address, at most once per TOUCH_INTERVAL and if it is activity by
+    IS_ACTIVITY, and move the end to `expires_at` if that is given. At most one statement. Returns whether
+    it wrote: the session is then active, and the person has not logged in again since it was read. Sends
+    session_client_changed when the address is new, and shows a Sighting to the OBSERVERS."""
     if not (is_due(session) or expires_at):
         return False
+    if not _is_activity(request):
+        return expires_at is not None and _move_end(session, expires_at)
     now, address = timezone.now(), clients.client_ip(request)
-    is_recorded = _write(session, now, address, expires_at)
+    previous, previous_at = session.last_ip_address, session.last_activity_at
+    seen: dict[str, Any] = {"last_ip_address": address} if address else {}
+    if address and clients.network(address) != clients.network(previous):
+        seen["last_ip_since"] = now
+    is_recorded = _write(session, now, seen, expires_at)
     verdicts.delete(session)
     if not is_recorded:
         return False
-    previous, previous_at = session.last_ip_address, session.last_activity_at
-    session.last_activity_at, session.expires_at = now, expires_at or session.expires_at
+    session.last_activity_at = now
+    for column, value in seen.items():
+        setattr(session, column, value)
     if address and address != previous:
-        session.last_ip_address = address
         signals.send_after_commit(
             signals.session_client_changed,
             UserSession,
@@ -51,26 +61,42 @@ def record(session: UserSession, request: HttpRequest | None, *, expires_at: dat
     return True
 
 
-def _write(session: UserSession, now: datetime, address: str | None, expires_at: datetime | None) -> bool:
+def _is_activity(request: HttpRequest | None) -> bool:
+    """What IS_ACTIVITY says of a request. If it fails, the request counts: an error in it must not sign
+    out everybody who is at work, and LIFETIME still ends what it would keep alive."""
+    if conf.IS_ACTIVITY is None or request is None:
+        return True
+    try:
+        return bool(import_string(conf.IS_ACTIVITY)(request))
+    except Exception:
+        logger.exception("IS_ACTIVITY failed, counting the request as activity")
+        return True
+
+
+def _move_end(session: UserSession, expires_at: datetime, **seen: Any) -> bool:
+    row = session.as_row
+    same = row.active().filter(authenticated_at=session.authenticated_at)
+    is_moved = bool(update(same, expires_at=expires_at, **seen))
+    verdicts.invalidate({session.user_id}, row.db)
+    if is_moved:
+        session.expires_at = expires_at
+    return is_moved
+
+
+def _write(session: UserSession, now: datetime, seen: dict[str, Any], expires_at: datetime | None) -> bool:
     if expires_at:
-        row = session.as_row
-        seen = {"last_ip_address": address} if address else {}
-        same = row.active(now).filter(authenticated_at=session.authenticated_at)
-        is_moved = bool(update(same, last_activity_at=now, expires_at=expires_at, **seen))
-        verdicts.invalidate({session.user_id}, row.db)
-        return is_moved
+        return _move_end(session, expires_at, last_activity_at=now, **seen)
     rows = UserSession.objects.using(session.as_row.db)
     after = bounds(now)
-    values = after | {"user": session.user_id, "id": session.pk, "now": now, "address": address}
+    values = after | seen | {"user": session.user_id, "id": session.pk, "now": now}
     values["authenticated_at"] = session.authenticated_at
-    return bool(TOUCH.update(rows, address is not None, *after, due=now - conf.TOUCH_INTERVAL, **values))
+    return bool(TOUCH.update(rows, tuple(seen), *after, due=now - conf.TOUCH_INTERVAL, **values))
 
 
-def _touch(rows: Any, has_address: bool, *bounds: str) -> tuple[Any, dict[str, Any]]:
+def _touch(rows: Any, seen: tuple[str, ...], *bounds: str) -> tuple[Any, dict[str, Any]]:
     fields = rows.model._meta.get_field
     changes = {"last_activity_at": Parameter("now", fields("last_activity_at"))}
-    if has_address:
-        changes["last_ip_address"] = Parameter("address", fields("last_ip_address"))
+    changes.update({column: Parameter(column, fields(column)) for column in seen})
     due = Parameter("due", fields("last_activity_at"))
     same = Parameter("authenticated_at", fields("authenticated_at"))
     return one_active(rows, *bounds).filter(last_activity_at__lte=due, authenticated_at=same), changes

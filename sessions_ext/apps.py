@@ -1,5 +1,8 @@
+from typing import Any
+
 from django.apps import AppConfig, apps
 from django.conf import settings
+from django.contrib.auth.signals import user_logged_in
 from django.utils.translation import pgettext_lazy
 
 
@@ -20,3 +23,14 @@ class SessionsExtConfig(AppConfig):
             from . import channels
 
             channels.connect()
+
+
+def remember_last_login(sender: Any, user: Any, **kwargs: Any) -> None:
+    """Keep on the user when they signed in last, before Django writes that it is now."""
+    if user is not None:
+        user._sessions_ext_last_login = getattr(user, "last_login", None)
+
+
+# Here, since receivers are called in the order in which they were connected: Django's own is connected when
+# its app is ready.
+user_logged_in.connect(remember_last_login, dispatch_uid="sessions_ext.last_login")

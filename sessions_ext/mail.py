@@ -7,9 +7,11 @@ from typing import Any
 
 import django
 from django.contrib.auth import get_user_model
+from django.db import connections
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 
+from .clients.names import without_links
 from .models import UserSession
 from .new_device import link_to_end, send
 
@@ -23,7 +25,12 @@ def send_mail_about(session: UserSession, request: HttpRequest | None) -> None:
     address = getattr(user, get_user_model().get_email_field_name(), "")
     if not address:
         return
-    context = {"session": session, "user": user, "link": link_to_end(session, request)}
+    context = {
+        "session": session,
+        "user": user,
+        "name": _name_of(user, address),
+        "link": link_to_end(session, request),
+    }
     subject, text, html = (
         render_to_string(f"sessions_ext/new_device_{part}", context)
         for part in ("subject.txt", "body.txt", "body.html")
@@ -31,11 +38,23 @@ def send_mail_about(session: UserSession, request: HttpRequest | None) -> None:
     _deliver(" ".join(subject.split()), text, html, address)
 
 
+def _name_of(user: Any, address: str) -> str:
+    """How to greet a user: by the short name, made safe to print, or "" for by no name. User names, keys and
+    what comes from an address are no names, though some user models answer with them."""
+    name = str(getattr(user, "get_short_name", str)() or "").strip()
+    identifiers = {user.get_username(), str(user.pk), address.partition("@")[0]}
+    if name in identifiers or "@" in name or any(map(str.isdigit, name)):
+        return ""
+    return without_links(name)
+
+
 def _send_or_log(*message: str) -> None:
     try:
         send(*message)
     except Exception:
         logger.exception("could not send a new device e-mail")
+    finally:
+        connections.close_all()  # this thread's, which a mail backend may have opened
 
 
 def _start_thread(*message: str) -> None:

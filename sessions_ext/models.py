@@ -1,6 +1,6 @@
 import logging
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from . import signals, verdicts
 from .conf import conf
 from .db.expressions import AppendMissing
 from .db.indexes import PartialIndex
-from .db.updates import update_returning
+from .db.updates import update, update_returning
 from .decorators import alters_data, twin
 from .lifetime import is_active
 from .limits import FIRST_OWN_ID
@@ -89,12 +89,17 @@ class UserSession(models.Model):
     previous_refresh_token_id = models.UUIDField(null=True, blank=True, editable=False)
     refreshed_at = models.DateTimeField(_("refreshed"), null=True, blank=True)
     last_ip_address = models.GenericIPAddressField(_("latest IP address"), null=True, blank=True)
+    # Since when the session has been in the network of the latest address; None if since the sign-in.
+    last_ip_since = models.DateTimeField(null=True, blank=True, editable=False)
     suspicious_activity_count = models.PositiveIntegerField(_("times flagged"), default=0)
     last_provider_accessed = models.CharField(_("latest provider"), max_length=100, blank=True, default="")
     last_provider_sync_at = models.DateTimeField(_("provider accessed"), null=True, blank=True)
     providers_accessed = models.JSONField(_("providers"), default=list, blank=True)
 
     objects = UserSessionManager()
+    # Whether who asks by this session carries its latest proof. A copy of a cookie or a token that is older
+    # than the person's latest confirmation is valid and does not: see authentication.verify().
+    carries_latest_proof = True
 
     class Meta:
         verbose_name = _("user session")
@@ -158,6 +163,21 @@ class UserSession(models.Model):
         """Whether this row, as it was loaded, is active. The queryset's active() has the same rule."""
         return is_active(self, timezone.now())
 
+    def is_fresh(self, within: timedelta | None = None) -> bool:
+        """Whether the person proved who they are in this session less than `within` ago (default
+        REAUTHENTICATE_AFTER; where that is None, nobody is asked). A login and a confirmation prove it; a
+        refresh and activity do not. Never true of a session that somebody else acts in, or of an adopted
+        login before its first confirmation. No query."""
+        if self.impersonator_id or not self.is_active:
+            return False
+        within = conf.REAUTHENTICATE_AFTER if within is None else within
+        if within is None:
+            return True
+        is_proven = self.carries_latest_proof and (
+            not self.is_adopted or self.authenticated_at >= self.created_at
+        )
+        return is_proven and timezone.now() < self.authenticated_at + within
+
     @property
     def ended_at(self) -> datetime | None:
         """When this session was revoked, expired or idled out; None while it is active."""
@@ -177,6 +197,11 @@ class UserSession(models.Model):
         return self.pk < FIRST_OWN_ID
 
     @property
+    def is_impersonated(self) -> bool:
+        """Whether somebody else acts as the user in this session."""
+        return self.impersonator_id is not None
+
+    @property
     def as_row(self) -> UserSessionQuerySet:
         """A queryset of this row alone, in the database that it is written to. It names the owner as
         well: on a table that is distributed by user, a statement then runs on one shard."""
@@ -185,7 +210,7 @@ class UserSession(models.Model):
 
     @alters_data
     def revoke(self, reason: str) -> bool:
-        """End this session, and return whether this call ended it. A session that was revoked before
+        """End this session, and return whether this call ended it: False if it was revoked before. It then
         keeps its first reason, which is loaded into this object. See UserSessionQuerySet.revoke()."""
         at = timezone.now()
         is_ended = bool(revoke_rows(self.as_row, reason, at))
@@ -195,8 +220,21 @@ class UserSession(models.Model):
         return is_ended
 
     @alters_data
+    def disown(self) -> bool:
+        """Record that the owner said "This wasn't me", and end the session if it is active (`not_me`).
+        Returns whether this call recorded it: of an ended session as well, but once. Up to two statements."""
+        if self.is_active:
+            self.revoke(RevokedReason.NOT_ME)
+        at = timezone.now()
+        is_recorded = bool(update(self.as_row.filter(disowned_at=None), disowned_at=at))
+        if is_recorded:
+            self.disowned_at = at
+        return is_recorded
+
+    @alters_data
     def trust(self) -> bool:
-        """Mark this device as trusted if the session is active, and return whether it is."""
+        """Mark this device as trusted if the session is active and the user's own, and return whether
+        it is."""
         return self._set_trust(True)
 
     @alters_data
@@ -241,6 +279,7 @@ class UserSession(models.Model):
 
     adelete = twin(delete)  # type: ignore[arg-type]
     arevoke = twin(revoke)
+    adisown = twin(disown)
     atrust = twin(trust)
     auntrust = twin(untrust)
     arecord_provider_access = twin(record_provider_access)

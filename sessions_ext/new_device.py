@@ -1,12 +1,16 @@
 """Whether a sign-in is from a new device, and the link that ends it."""
 
 import logging
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import starmap
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.core import mail, signing
 from django.core.exceptions import ValidationError
-from django.db.models import Case, Max, Q, When
+from django.db.models import Case, Count, DateTimeField, ExpressionWrapper, Max, Min, Q, Value, When
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
@@ -18,45 +22,110 @@ logger = logging.getLogger("sessions_ext")
 
 REMEMBERED = timedelta(days=90)
 COMPARED = 300  # of the user agents and addresses seen last
+SETTLED = timedelta(days=7)  # longer than a thief's use of a session goes unnoticed
+MAILS_A_DAY = 10
 LINK_LIFETIME = timedelta(days=7)
 SALT = "sessions_ext.not_me"
 # A session that ended for one of these says nothing about the user's own devices.
-DISTRUSTED = (RevokedReason.NOT_ME, RevokedReason.SUSPICIOUS, RevokedReason.REFRESH_REUSE)
+DISTRUSTED = (RevokedReason.SUSPICIOUS, RevokedReason.REFRESH_REUSE)
+# A revoke for one of these says nothing against whoever used the session last.
+NEUTRAL = (RevokedReason.LOGOUT, RevokedReason.USER, RevokedReason.LIMIT, RevokedReason.PASSWORD_CHANGE)
+DISOWNED = Q(disowned_at__isnull=False) | Q(revoked_reason=RevokedReason.NOT_ME)
+
+
+class Seen(NamedTuple):
+    """The sessions with one user agent from the same addresses. `since` is when the first of them began."""
+
+    user_agent: str
+    ip_address: str | None
+    latest: str | None
+    is_disowned: bool
+    since: datetime
+    last: datetime
+    sessions: int
+
+    @property
+    def networks(self) -> set[str | None]:
+        return {network(self.ip_address), network(self.latest)}
 
 
 def is_new_device(session: UserSession) -> bool:
     """Whether the user is new to this device family in this network: no earlier session of the last 90
-    days, and no active trusted one, had both. Always False for the user's very first session. Always
+    days, and no active trusted one, had both. Always False for the first sign-in of an account. Always
     True for any other without an address. One or two queries."""
-    if session.is_adopted:
-        return False  # adopted from before the app was installed: nobody signed in
+    if session.is_adopted or session.is_impersonated:
+        return False  # adopted from before the app was installed, or staff: the user has not signed in
+    earlier = _earlier(session)
+    return not _is_familiar(session, earlier) and (earlier.exists() or _has_signed_in_before(session))
+
+
+def is_one_mail_too_many(session: UserSession) -> bool:
+    """Whether ten sign-ins since midnight (UTC) were from new devices, so that the user was told of them.
+    Logs a warning for the first that is not told of. Two queries."""
+    midnight = session.created_at.replace(hour=0, minute=0, second=0, microsecond=0)
+    earlier = _earlier(session)
+    today = [*_seen(earlier.filter(created_at__gte=midnight))]
+    before = [*_seen(earlier.filter(created_at__lt=midnight, last_activity_at__gte=midnight - REMEMBERED))]
+    known = {(each.user_agent, here) for each in before for here in each.networks}
+    # Each sign-in from there is news, not only the first.
+    never_known = {None}.union(*(each.networks for each in before + today if each.is_disowned))
+    places = [(each.user_agent, network(each.ip_address), each.sessions) for each in today]
+    new = {(agent, here) for agent, here, _ in places if here not in never_known} - known
+    count = len(new) + sum(number for _, here, number in places if here in never_known)
+    if count == MAILS_A_DAY:
+        logger.warning("user %s was told of %d new devices today, sending no more", session.user_id, count)
+    return count >= MAILS_A_DAY
+
+
+def _earlier(session: UserSession) -> UserSessionQuerySet:
+    # Only earlier ones, so that of two sign-ins at once from a new device, one is reported.
     at = session.created_at
     sessions: UserSessionQuerySet = UserSession.objects.using(session._state.db).for_user(session.user_id)
-    # Only earlier ones, so that of two sign-ins at once from a new device, one is reported.
-    earlier = sessions.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=session.pk))
-    return not _is_familiar(session, earlier) and earlier.exists()
+    return sessions.own().filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=session.pk))
 
 
 def _is_familiar(session: UserSession, earlier: UserSessionQuerySet) -> bool:
     here = network(session.ip_address)
     if here is None:
         return False  # an unknown address is never familiar
-    seen_lately = Q(last_activity_at__gte=session.created_at - REMEMBERED) | Q(
+    lately = Q(last_activity_at__gte=session.created_at - REMEMBERED) | Q(
         pk__in=earlier.active().filter(is_trusted=True)
     )
-    # The latest address belongs to whoever had the cookie. In a revoked session that may have been a
-    # thief.
-    latest = Case(When(is_revoked=True, then="ip_address"), default="last_ip_address")
-    clients = (
-        earlier.filter(seen_lately)
-        .exclude(revoked_reason__in=DISTRUSTED)
-        .values_list("user_agent", "ip_address", latest)
-        .annotate(seen=Max("last_activity_at"))
-        .order_by("-seen")[:COMPARED]
-    )
-    agents = {agent for agent, *addresses, _ in clients if here in map(network, addresses)}
+    seen = [each for each in _seen(earlier.filter(lately)) if here in each.networks]
     # Name them all now: a row's name may come from an older ua-parser.
-    return device(session.user_agent) in map(device, agents)
+    family = device(session.user_agent)
+    agents = {agent for agent in {each.user_agent for each in seen} if device(agent) == family}
+    seen = [each for each in seen if each.user_agent in agents]
+    # Whoever was disowned may have signed in from there again.
+    disowned_since = min((each.since for each in seen if each.is_disowned), default=session.created_at)
+    return any(not each.is_disowned and each.since <= disowned_since for each in seen)
+
+
+def _seen(sessions: UserSessionQuerySet) -> Iterable[Seen]:
+    """What is known of the user's devices, the latest first."""
+    # The latest address belongs to whoever had the cookie. In a revoked session that may have been a
+    # thief, unless the session was used there for long.
+    in_network_since = Coalesce("last_ip_since", "created_at")
+    settled = ExpressionWrapper(in_network_since + Value(SETTLED), output_field=DateTimeField())
+    vouches = Q(is_revoked=False) | DISOWNED | Q(revoked_reason__in=NEUTRAL, last_activity_at__gte=settled)
+    latest = Case(When(vouches, then="last_ip_address"), default="ip_address")
+    is_disowned = Case(When(DISOWNED, then=True), default=False)
+    return starmap(
+        Seen,
+        sessions.exclude(~DISOWNED, revoked_reason__in=DISTRUSTED)
+        .values_list("user_agent", "ip_address", latest, is_disowned)
+        .annotate(since=Min("created_at"), last=Max("last_activity_at"), sessions=Count("pk"))
+        .order_by("-last")[:COMPARED],
+    )
+
+
+def _has_signed_in_before(session: UserSession) -> bool:
+    """Whether the account was used before this sign-in, though its rows may have been deleted since."""
+    user: Any = session.user
+    if any(field.name == "last_login" for field in user._meta.get_fields()):
+        return getattr(user, "_sessions_ext_last_login", user.last_login) is not None
+    joined = getattr(user, "date_joined", None)
+    return joined is not None and joined < session.created_at - timedelta(days=1)
 
 
 def link_to_end(session: UserSession, request: HttpRequest | None) -> str:

@@ -1,28 +1,34 @@
 """A session store in front of an engine's own. It gives out the data of a login only after verifying its
 row, whoever asks: a view, another package, a websocket, a copy of the store."""
 
-import uuid
-from datetime import datetime, timedelta
 from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
-from django.contrib import auth
+from django.contrib import auth, messages
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import DataError, IntegrityError, transaction
+from django.db import transaction
 from django.http import HttpRequest
-from django.utils import timezone
-from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.crypto import constant_time_compare
+from django.utils.functional import LazyObject
 
-from . import authentication
-from .conf import conf
-from .models import UserSession, adopted_id
+from . import authentication, endings
+from .adoption import adopt
+from .decorators import twin
+from .lifetime import cookie_end
+from .models import UserSession
 from .payloads import LoadsByStatement, loads_as_django_does
 from .reasons import RevokedReason
-from .requests import SessionOf, arrival, at_hand, carries_token, make_anonymous, note_login, request_at_hand
+from .requests import (
+    SessionOf,
+    at_hand,
+    carries_token,
+    make_anonymous,
+    note_login,
+    request_at_hand,
+    request_of,
+)
 
 __all__ = ["VerifiedStore", "verified"]
 
@@ -43,17 +49,22 @@ def verified(engine_store: Any) -> type["VerifiedStore"]:
     bases: tuple[Any, ...] = (VerifiedStore, engine_store)
     if loads_as_django_does(engine_store):
         bases = (VerifiedStore, LoadsByStatement, engine_store)
-    return type("SessionStore", bases, {"__module__": engine_store.__module__, "engine_store": engine_store})
+    # Django signs the data with a salt that has the qualified name in it.
+    names = {name: getattr(engine_store, name) for name in ("__module__", "__qualname__")}
+    return type(engine_store.__name__, bases, {**names, "engine_store": engine_store})
 
 
-def verified_store(request: HttpRequest) -> "VerifiedStore":
-    """The store in `request.session`, verified."""
-    return cast("VerifiedStore", as_verified(request.session))
+def verified_store(request: HttpRequest) -> Any:
+    """The store in `request.session`, verified. Anything that is not a store stays as it is."""
+    return as_verified(request.session)
 
 
 def as_verified(store: Any) -> Any:
     """Make an engine's store a verified one. It stays the same object, so that whoever took it before
     gets verified data as well. Anything that is not a store stays as it is."""
+    if isinstance(store, LazyObject):
+        store.__class__  # noqa: B018  # evaluates it
+        store = vars(store)["_wrapped"]
     if isinstance(store, SessionBase) and not isinstance(store, VerifiedStore):
         is_accessed = vars(store).pop("accessed", False)
         engine_store: Any = type(store)
@@ -70,13 +81,15 @@ def attach_user_session(request: Any) -> None:
 def user_of(request: HttpRequest) -> Any:
     """The user who is logged in by `request.session`, or None."""
     with at_hand(request):
-        return verified_store(request).user
+        store = verified_store(request)
+        return store.user if isinstance(store, VerifiedStore) else _djangos_user(store)
 
 
 def session_of(request: HttpRequest) -> UserSession | None:
     """The row of the login in `request.session`, or None."""
     with at_hand(request):
-        return verified_store(request).user_session
+        store = verified_store(request)
+        return store.user_session if isinstance(store, VerifiedStore) else None
 
 
 class VerifiedStore(SessionBase):
@@ -87,22 +100,33 @@ class VerifiedStore(SessionBase):
     _login: authentication.Login | None = None
     _is_verified = False  # data that were copied, or loaded by the engine's own class, are not verified
     _is_unknown = _is_late = _is_undone = _is_accessed = _ignores_flush = False
+    _ended: endings.SessionEnded | None = None
+    replaced_login: authentication.Login | None = None  # the one that this request has flushed
     has_started = False  # a login of this request made the row
-    renews_key = False  # a login of this request kept the row
+    renews_key = False  # a login or a confirmation of this request kept the row
     waits_for_cookie = False  # a login of this request has no row before its cookie comes back
     has_old_hash = False  # this request has changed the password, and not renewed its own auth hash
 
     @property
     def user(self) -> Any:
         """The user who is logged in, or None. The first access loads and verifies."""
-        self._get_session()
-        return self._login.user if self._login else None
+        login = self._login_of_data()
+        if login is None and auth.SESSION_KEY in self._session_cache:
+            return _djangos_user(self)  # written by other code; its row starts at its next request
+        return login.user if login else None
 
     @property
     def user_session(self) -> UserSession | None:
         """The row of the login, or None. The first access loads and verifies."""
+        login = self._login_of_data()
+        return login.session if login and login.user is not None else None
+
+    @property
+    def ended(self) -> endings.SessionEnded | None:
+        """Why the login that the browser had has ended, as far as the browser may know; None if it has
+        not, and from its next request on. The first access loads and verifies."""
         self._get_session()
-        return self._login.session if self._login and self._login.user is not None else None
+        return self._ended
 
     @property
     def login(self) -> authentication.Login | None:
@@ -130,6 +154,12 @@ class VerifiedStore(SessionBase):
         self._login = authentication.Login(session, user)
         self._is_late = self.has_old_hash = False
         note_login(self)
+
+    def renew_login(self, session: UserSession) -> None:
+        """Carry the latest proof of the login at hand, whose session key becomes new with the answer. (Not
+        before: Django sets no cookie with an error.)"""
+        self[STAMP_KEY] = authentication.stamp(session)
+        self.renews_key = True
 
     def ignore_next_flush(self) -> None:
         """Ignore the next flush. Django's logout() always flushes `request.session`, even where it logs
@@ -169,13 +199,14 @@ class VerifiedStore(SessionBase):
             self._ignores_flush = False
             make_anonymous(request_at_hand())
             return
-        self._get_session()
+        self._login_of_data()
         had_ended = self._login is not None and not self._login.session.revoke(RevokedReason.LOGOUT)
+        self.replaced_login = None if had_ended else self._login
         self._forget()
         # A logout deletes the cookie, but not the newer one of a later login.
         self._is_unknown, self._is_late = False, self._is_late or had_ended
-        request = request_at_hand()
-        if request is not None and request.session is self and not carries_token(request):
+        request = request_of(self)
+        if request is not None and not carries_token(request):
             attach_user_session(request)
 
     def cycle_key(self) -> None:
@@ -212,26 +243,25 @@ class VerifiedStore(SessionBase):
     def accessed(self, is_accessed: bool) -> None:
         self._is_accessed = is_accessed
 
-    async def aload(self) -> dict[str, Any]:
-        """See load()."""
-        return await sync_to_async(self.load)()
-
-    async def aflush(self) -> None:
-        """See flush()."""
-        await sync_to_async(self.flush)()
-
-    async def acycle_key(self) -> None:
-        """See cycle_key()."""
-        await sync_to_async(self.cycle_key)()
-
-    async def asave(self, must_create: bool = False) -> None:
-        """See save()."""
-        await sync_to_async(self.save)(must_create)
+    aload = twin(load)  # type: ignore[arg-type]
+    aflush = twin(flush)  # type: ignore[arg-type]
+    acycle_key = twin(cycle_key)  # type: ignore[arg-type]
+    asave = twin(save)  # type: ignore[arg-type]
 
     def __reduce__(self) -> Any:
         # A copy verifies for itself.
-        left_out = ("_login", "_is_verified", "has_started", "renews_key", "has_old_hash", "waits_for_cookie")
+        left_out = {"_login", "_is_verified", "has_started", "renews_key", "has_old_hash"}
+        left_out |= {"waits_for_cookie", "replaced_login", "_ended"}
         return _blank, (self.engine_store,), {k: v for k, v in vars(self).items() if k not in left_out}
+
+    def _login_of_data(self) -> authentication.Login | None:
+        data = self._get_session()
+        if auth.SESSION_KEY not in data:  # other code has emptied it
+            return None
+        held = self._login and str(self._login.session.pk)
+        if data.get(ID_KEY, held) != held:  # or has copied it from elsewhere
+            self._verify()
+        return self._login
 
     def _verify(self) -> None:
         """Check the loaded data against the table, and drop the data of a login that has ended."""
@@ -250,19 +280,18 @@ class VerifiedStore(SessionBase):
             raise
 
     def _hold_against_row(self, data: dict[str, Any]) -> None:
-        login = authentication.verify(
-            data[auth.SESSION_KEY],
-            data[ID_KEY],
-            data.get(auth.BACKEND_SESSION_KEY),
-            partial(constant_time_compare, data.get(auth.HASH_SESSION_KEY) or ""),
-            data.get(STAMP_KEY),
-        )
+        holds = partial(constant_time_compare, data.get(auth.HASH_SESSION_KEY) or "")
+        row = data[auth.SESSION_KEY], data[ID_KEY]
+        login = authentication.verify(*row, data.get(auth.BACKEND_SESSION_KEY), holds, data.get(STAMP_KEY))
         if login is None:
             self._forget()
-            self._is_late = _ended_meanwhile(data[auth.SESSION_KEY], data[ID_KEY])
+            if request_at_hand():
+                ended, self._is_late = endings.of_login(*row, holds)
+                self._tell(ended)
         elif login.ends:
             login.session.revoke(login.ends)
             self._forget()
+            self._tell(endings.why(login.session))
         elif login.is_outdated:
             self._forget()
             self._is_late = True
@@ -270,21 +299,28 @@ class VerifiedStore(SessionBase):
             # Kept even where Django's rules accept nobody, so that a flush can end the session.
             self._login = login
             note_login(self)
-            if login.renewed_hash:
+            request = request_of(self)
+            # A new key is for those who can give it to the browser. A copy or a websocket cannot.
+            if login.renewed_hash and getattr(request, "may_set_cookie", request is not None):
                 self.cycle_key()
                 self[auth.HASH_SESSION_KEY] = login.renewed_hash
 
+    def _tell(self, ended: endings.SessionEnded | None) -> None:
+        """Keep why the login has ended, and tell the browser by a message on the next page that shows
+        these."""
+        self._ended, request = ended, request_at_hand()
+        if ended and request and request.session is self:
+            messages.info(request, str(ended), fail_silently=True)
+
     def _adopt(self) -> None:
-        """Start a row for a valid login without one. Such a login is older than the installation, or
-        comes from a backend that logs in at each request (REMOTE_USER)."""
-        request = request_at_hand()
-        if request is None or request.session is not self or self.waits_for_cookie:
+        request = request_of(self)
+        if request is None or self.waits_for_cookie:
             self._is_verified = False  # nobody knows who is calling; the next one may
             return
-        user = auth.get_user(cast("HttpRequest", SimpleNamespace(session=self)))
-        if not user.is_authenticated:
+        user = _djangos_user(self)
+        if user is None:
             return
-        session = self._adopted_row(user, request)
+        session = adopt(user, request, self.session_key, cookie_end(self))
         if session is None:
             self._forget()
             return
@@ -292,21 +328,6 @@ class VerifiedStore(SessionBase):
         note_login(self)
         # Only when the row is sure to stay: the view's transaction may still roll it back.
         transaction.on_commit(partial(self._keep, session), using=session._state.db)
-
-    def _adopted_row(self, user: Any, request: HttpRequest) -> UserSession | None:
-        # The id is derived from the session key. So requests that arrive together make one row, and a
-        # cookie from before the adoption cannot open the session again after its end.
-        key = salted_hmac(ID_KEY, self.session_key or uuid.uuid4().hex, algorithm="sha256")
-        session_id, sessions = adopted_id(key.digest()), UserSession.objects
-        try:
-            if session := sessions.verify(user.pk, session_id):
-                return session
-            session = sessions.start(user, request=request, expires_at=cookie_end(self), _id=session_id)
-        except IntegrityError:
-            return sessions.verify(user.pk, session_id)
-        except PermissionDenied:
-            return None
-        return session if session.is_active else None
 
     def _keep(self, session: UserSession) -> None:
         if self._login and self._login.session is session:
@@ -317,24 +338,9 @@ class VerifiedStore(SessionBase):
         super().flush()
 
 
-def cookie_end(store: SessionBase) -> datetime | None:
-    """When a cookie that is issued now will end, at most LIFETIME from now. None for a cookie whose end
-    moves with every request."""
-    if settings.SESSION_SAVE_EVERY_REQUEST:
-        return None
-    age = timedelta(seconds=min(max(store.get_expiry_age(), 1), conf.LIFETIME.total_seconds()))
-    return timezone.now() + age
-
-
-def _ended_meanwhile(user_id: Any, session_id: Any) -> bool:
-    since = arrival()
-    if since is None:
-        return False
-    ended = UserSession.objects.primary.revoked().filter(revoked_at__gte=since)
-    try:
-        return ended.filter(user_id=user_id, pk=session_id).exists()
-    except (ValidationError, ValueError, TypeError, OverflowError, DataError):
-        return False
+def _djangos_user(session: Any) -> Any:
+    user = auth.get_user(cast("HttpRequest", SimpleNamespace(session=session)))
+    return user if user.is_authenticated else None
 
 
 def _blank(engine_store: Any) -> VerifiedStore:

@@ -16,6 +16,7 @@ from django.utils import timezone, translation
 from playwright.sync_api import Browser
 
 from sessions_ext import activity, managers, payloads
+from sessions_ext.outages import watched
 from sessions_ext.testing import UserFactory
 from tests import programs
 from tests.browsers import Loop, Visitor, running_chromium
@@ -35,6 +36,7 @@ NEEDS_PROCESSORS = {
     HERE / "concurrency",
     HERE / "test_benchmarks.py",
     HERE / "test_redis.py",
+    HERE / "test_redis_outages.py",
     HERE / "tokens/test_races.py",
     HERE / "verdicts/test_races.py",
 }
@@ -132,6 +134,7 @@ def _own_language() -> Iterator[None]:
 def _empty_cache() -> Iterator[None]:
     yield
     django_cache.clear()
+    watched.cache_clear()
 
 
 @pytest.fixture

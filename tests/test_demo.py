@@ -68,10 +68,10 @@ def test_a_taken_port_gets_one_clear_line(environment, tmp_path):
     assert result.stderr.count("\n") == 1
 
 
-def test_the_readmes_curl_lines_work_as_pasted(environment, tmp_path):
+def test_the_curl_lines_of_the_docs_work_as_pasted(environment, tmp_path):
     needs("curl")
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    lines = re.search(r"```sh\n(.*?)```", readme, re.DOTALL)[1]
+    page = (Path(__file__).parent.parent / "docs/api-and-tokens.md").read_text()
+    lines = re.search(r"```sh\n(.*?)```", page, re.DOTALL)[1]
     assert lines.count("curl ") == 5
     port = free_port()
     with running(["manage.py", "demo", str(port)], port, environment, tmp_path / "log") as server:

@@ -96,8 +96,8 @@ def test_a_browser_gets_the_devices_and_the_problems_in_its_language(
     ],
 )
 def test_the_e_mail_speaks_the_language(language, subject, greeting):
-    session = UserSessionFactory(user__username="Ada", device_info="")
-    context = {"session": session, "user": session.user, "link": "https://example.com/"}
+    session = UserSessionFactory(device_info="")
+    context = {"session": session, "name": "Ada", "link": "https://example.com/"}
     with translation.override(language):
         parts = [
             render_to_string(f"sessions_ext/new_device_{part}.txt", context) for part in ("subject", "body")

@@ -40,6 +40,13 @@ def test_the_migrations_are_those_of_the_models():
     call_command("makemigrations", "sessions_ext", check=True, dry_run=True, verbosity=0)
 
 
+def test_the_page_keeps_its_size_on_a_site_that_sets_the_size_of_the_root():
+    """Many set it to 62.5%, of which a rem is 10 pixels."""
+    css = files("sessions_ext").joinpath("static/sessions_ext/sessions.css").read_text()
+    assert "font: 16px" in css
+    assert "rem" not in css
+
+
 def test_the_package_says_that_it_is_typed():
     assert files("sessions_ext").joinpath("py.typed").is_file()
 

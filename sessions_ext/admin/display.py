@@ -26,6 +26,7 @@ def events(session: UserSession) -> list[dict[str, Any]]:
         (session.refreshed_at, _("Tokens refreshed"), ""),
         (session.last_provider_sync_at, _("External service"), session.last_provider_accessed),
         (session.revoked_at, _("Revoked"), label(session.revoked_reason)),
+        (session.disowned_at, _("Not recognised by the user"), ""),
     ]
     if not session.is_revoked:
         is_over = session.expires_at <= timezone.now()

@@ -1,4 +1,5 @@
-"""Ranges of rows along an index over a time and the primary key. The key makes each place unique."""
+"""Ranges of rows along an index over a time and, where the index ends in it, the primary key. The key makes
+each place unique. Without it, rows of the same time are one place."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from .mariadb import reading_by
 from .prepared import Parameter, Prepared, delete, select
 
 COMPARE_ROWS = ("postgresql", "sqlite")
-Place = tuple[Any, Any]  # the time and the primary key of a row
+Place = tuple[Any, ...]  # a row's values of the index's columns
 
 
 class Range(NamedTuple):
@@ -21,13 +22,13 @@ class Range(NamedTuple):
 
 
 class Ranges:
-    """Reads and deletes the rows of a queryset range by range, in the order of `column` and then of
-    the primary key, in which an index holds them: that of the name `index`, if given."""
+    """Reads and deletes the rows of a queryset range by range, in the order of the columns `order`, in which
+    an index holds them: that of the name `index`, if given."""
 
-    def __init__(self, rows: QuerySet[Any], column: str, index: str = "") -> None:
+    def __init__(self, rows: QuerySet[Any], order: tuple[str, ...], index: str = "") -> None:
         self.rows = rows
+        self.order = order
         self.index = index
-        self.order = (column, rows.model._meta.pk.name)
         self._statements: dict[tuple[Any, ...], Prepared] = {}
 
     def within(self, part: Range) -> QuerySet[Any]:
@@ -43,7 +44,7 @@ class Ranges:
             row = self._row(Range(low, part.high), step)
             if row is None:
                 break
-            low = (row[0], row[1])
+            low = tuple(row)
             found.append(low)
         return found
 
@@ -69,8 +70,7 @@ class Ranges:
         return self._statements[key]
 
     def _parameters(self, end: str) -> Place:
-        time, key = (Parameter(f"{end} {name}", self.rows.model._meta.get_field(name)) for name in self.order)
-        return time, key
+        return tuple(Parameter(f"{end} {name}", self.rows.model._meta.get_field(name)) for name in self.order)
 
     def _values(self, part: Range) -> dict[str, Any]:
         return {
@@ -85,7 +85,7 @@ class Ranges:
         return self.rows.filter(*bounds)
 
 
-def _compare(order: tuple[str, str], sign: str, place: Place) -> Func:
+def _compare(order: tuple[str, ...], sign: str, place: Place) -> Func:
     """(time, key) > (…, …): the form for which PostgreSQL and SQLite use the index."""
     sides = _row(*map(F, order)), _row(*place)
     return Func(*sides, template="%(expressions)s", arg_joiner=f" {sign} ", output_field=BooleanField())
@@ -95,8 +95,10 @@ def _row(*values: Any) -> Func:
     return Func(*values, template="(%(expressions)s)", output_field=Field())
 
 
-def _compare_each(order: tuple[str, str], sign: str, place: Place) -> Q:
+def _compare_each(order: tuple[str, ...], sign: str, place: Place) -> Q:
     """The same in the form for which MariaDB uses the index."""
-    (time, key), (at, pk) = order, place
     strictly, last = ("gt", "gt") if sign == ">" else ("lt", "lte")
+    if len(order) == 1:
+        return Q(**{f"{order[0]}__{last}": place[0]})
+    (time, key), (at, pk) = order, place
     return Q(**{f"{time}__{strictly}": at}) | Q(**{time: at, f"{key}__{last}": pk})

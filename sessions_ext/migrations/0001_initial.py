@@ -67,6 +67,7 @@ class Migration(migrations.Migration):
                     "last_ip_address",
                     models.GenericIPAddressField(blank=True, null=True, verbose_name="latest IP address"),
                 ),
+                ("last_ip_since", models.DateTimeField(blank=True, editable=False, null=True)),
                 (
                     "suspicious_activity_count",
                     models.PositiveIntegerField(default=0, verbose_name="times flagged"),

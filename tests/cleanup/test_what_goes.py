@@ -70,6 +70,24 @@ def test_a_revoked_session_is_kept_for_its_retention_whenever_it_expires(
     assert left() == (set() if goes else {session})
 
 
+@pytest.mark.parametrize(("days", "left_of"), [(0, "none"), (30, "some"), (60, "all")])
+def test_an_expired_session_is_kept_for_a_retention_of_its_own(user, days, left_of):
+    young, old, ended = (
+        expiring(NOW - 30 * DAY, user),
+        expiring(NOW - 30 * DAY - TICK, user),
+        revoked(NOW - DAY, user),
+    )
+    kept = {"none": {ended}, "some": {ended, young}, "all": {ended, young, old}}[left_of]
+    with override_settings(SESSIONS_EXT={"EXPIRED_RETENTION": days * DAY}):
+        counted = UserSession.objects.preview_cleanup().expired
+        assert sum(counted.values()) == 3 - len(kept)
+        assert run() == f"Deleted {3 - len(kept)} expired and 0 revoked sessions."
+        assert left() == kept
+        # Whoever names a time means that time.
+        assert UserSession.objects.cleanup(before=NOW).expired == len(kept) - 1
+    assert left() == {ended}
+
+
 def test_a_session_goes_when_its_time_has_come(user):
     expiring(NOW + DAY, user)
     revoked(NOW, user)

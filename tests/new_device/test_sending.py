@@ -9,10 +9,13 @@ import threading
 import django
 import pytest
 from django.core import mail
+from django.core.mail.backends import locmem
+from django.db import connection
 from django.test import Client
 from django.utils.module_loading import import_string
 
 from sessions_ext import mail as session_mail
+from sessions_ext.models import UserSession
 from tests.new_device.signing_in import HOME, IPHONE, sign_in, wait
 from tests.servers import free_port
 
@@ -49,6 +52,44 @@ def test_a_mail_server_that_is_slow_does_not_hold_the_login_up(user, settings, c
         assert [thread.name for thread in threading.enumerate()].count("sessions_ext.new_device") == 1
         wait()
     assert "could not send" in caplog.text
+
+
+class QueryingBackend(locmem.EmailBackend):
+    """Looks something up before it sends, as the backends of some mail services do."""
+
+    def send_messages(self, messages):
+        UserSession.objects.count()
+        return super().send_messages(messages)
+
+
+def by_querying_backend(settings):
+    backend = f"{__name__}.{QueryingBackend.__name__}"
+    if django.VERSION >= (6, 1):
+        settings.MAILERS = {"default": {"BACKEND": backend}}
+    else:
+        settings.EMAIL_BACKEND = backend
+
+
+@pytest.fixture
+def pool():
+    """Two connections for the process: one for the tests, and one for whoever else needs one."""
+    connection.close()
+    options = connection.settings_dict["OPTIONS"]
+    options["pool"] = {"min_size": 1, "max_size": 2, "timeout": 1}
+    yield
+    connection.close()
+    connection.close_pool()
+    del options["pool"]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="Django's pool is of PostgreSQL")
+@pytest.mark.usefixtures("pool")
+def test_the_thread_gives_its_connection_back_to_the_pool(user, settings):
+    by_querying_backend(settings)
+    sign_in(user)
+    for number in range(5):
+        sign_in(user, agent=f"tool{number}/1")
+    assert len(mail.outbox) == 5
 
 
 def test_a_template_that_fails_fails_no_login(user, settings, tmp_path, caplog):

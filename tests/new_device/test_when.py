@@ -3,9 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import AbstractUser
 from django.core import mail
 from django.test import Client
 from django.utils import timezone, translation
+from django.utils.html import escape
 
 from sessions_ext.mail import send_mail_about
 from sessions_ext.models import UserSession
@@ -64,6 +66,41 @@ def test_the_mail_says_what_happened(user):
         assert AWAY in body
         assert f"{session.created_at:%Y}" in body
         assert link_of(message) in body
+
+
+@pytest.mark.parametrize(
+    ("name", "greeting"),
+    [
+        ("Ada", "Hello Ada,"),
+        ("Anne-Marie O'Neil", "Hello Anne-Marie O'Neil,"),
+        ("美咲", "Hello 美咲,"),
+        ("", "Hello,"),
+        ("evil.com", "Hello evilcom,"),
+        ("8f14e45fceea167a", "Hello,"),
+        ("ada@example.com", "Hello,"),
+        ("username", "Hello,"),
+        ("local part", "Hello,"),
+        ("primary key", "Hello,"),
+    ],
+)
+def test_it_greets_by_a_name_or_by_none(user, monkeypatch, name, greeting):
+    """Never by what identifies an account: that may be random, and says nothing to its owner."""
+    special = {"username": user.get_username(), "local part": "ada", "primary key": str(user.pk)}
+    user.email = "ada@example.com"
+    monkeypatch.setattr(type(user), "get_short_name", lambda self: special.get(name, name))
+    user.save()
+    sign_in(user)
+    sign_in(user, agent=IPHONE)
+    (message,) = mail.outbox
+    assert message.body.splitlines()[0] == greeting
+    assert f"<p>{escape(greeting)}</p>" in message.alternatives[0][0]
+
+
+def test_a_user_model_without_short_names_is_greeted_by_none(user, monkeypatch):
+    monkeypatch.delattr(AbstractUser, "get_short_name")
+    sign_in(user)
+    sign_in(user, agent=IPHONE)
+    assert mail.outbox[0].body.splitlines()[0] == "Hello,"
 
 
 def test_it_is_off_by_default(user, settings):
