@@ -21,6 +21,8 @@ from .reasons import RevokedReason
 
 __all__ = ["Login", "verify"]
 
+BEFORE = "_authenticated_before"  # on a session that renew() has changed
+
 
 @dataclass(frozen=True)
 class Login:
@@ -83,10 +85,21 @@ def stamp(session: UserSession) -> int:
 
 def renew(session: UserSession) -> None:
     """Record that the person has just proved in this session who they are. One statement."""
+    setattr(session, BEFORE, getattr(session, BEFORE, session.authenticated_at))
     session.authenticated_at = timezone.now()
     row = session.as_row
     row.update(authenticated_at=session.authenticated_at)
     verdicts.invalidate({session.user_id}, row.db)
+
+
+def is_rolled_back(session: UserSession) -> bool:
+    """Whether a transaction that was rolled back has undone renew(). Then this object is as the row again.
+    One query, if there was a renew()."""
+    before = getattr(session, BEFORE, session.authenticated_at)
+    if before == session.authenticated_at or not session.as_row.filter(authenticated_at=before).exists():
+        return False
+    session.authenticated_at = before
+    return True
 
 
 def _judge(

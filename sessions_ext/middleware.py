@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
-from . import activity
+from . import activity, authentication
 from .conf import conf
 from .lifetime import cookie_end
 from .models import UserSession
@@ -136,7 +136,7 @@ def is_finish_due(now: AtHand, response: HttpResponseBase) -> bool:
     return any(
         response.status_code >= 500
         or store.has_old_hash
-        or store.renews_key
+        or store.old_key
         or activity.is_due(store.login.session)
         or is_saved(store, response)
         for store in logins(now)
@@ -174,6 +174,12 @@ def keeps_cookie(request: HttpRequest) -> bool:
 def _finish_login(
     store: VerifiedStore, session: UserSession, request: HttpRequest, response: HttpResponseBase
 ) -> None:
+    store.is_settled = is_saved(store, response)
+    is_undone = authentication.is_rolled_back(session)
+    if is_undone:
+        store.set_login(session, store.user)
+    if store.old_key:
+        store.end_renewal(is_done=response.status_code < 500 and not is_undone)
     if response.status_code >= 500 and store.has_started:
         # Django saves no session with such an answer, so no browser will ever hold this login.
         session.revoke(RevokedReason.LOGOUT)
@@ -186,11 +192,8 @@ def _finish_login(
         return
     if ID_KEY not in store and not session.is_adopted and store.get(SESSION_KEY) == str(session.user_id):
         store.set_login(session, store.user)  # other code has removed all keys but Django's
-    if store.renews_key and response.status_code < 500:
-        store.cycle_key()
     is_recorded = activity.record(session, request, expires_at=moved_end(store, session, response))
-    is_certain = is_recorded or store.has_started
-    if not is_certain and is_saved(store, response) and store.is_superseded():
+    if is_saved(store, response) and not is_recorded and store.is_superseded():
         store.leave_cookie()
 
 

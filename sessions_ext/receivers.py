@@ -86,7 +86,7 @@ def _row_of(store: Any, user: Any) -> UserSession | None:
     if session:
         authentication.renew(session)
         if isinstance(store, VerifiedStore):
-            store.renews_key = True  # later, when the answer is known: Django sets no cookie with an error
+            store.renew_key()
         else:
             store.cycle_key()
     return session
@@ -179,7 +179,7 @@ def on_user_saved(
             session = store.login.session
             session.untrust()
             authentication.renew(session)
-            store.has_old_hash = True
+            store.new_hash = next(authentication.auth_hashes(instance), None)
             sessions = sessions.exclude(pk=session.pk)
         sessions.revoke(RevokedReason.PASSWORD_CHANGE)
     elif password == RENEWED:

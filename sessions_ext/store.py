@@ -19,6 +19,7 @@ from .lifetime import cookie_end
 from .models import UserSession
 from .payloads import LoadsByStatement, loads_as_django_does
 from .reasons import RevokedReason
+from .renewal import RenewsKey
 from .requests import (
     SessionOf,
     at_hand,
@@ -92,7 +93,7 @@ def session_of(request: HttpRequest) -> UserSession | None:
         return store.user_session if isinstance(store, VerifiedStore) else None
 
 
-class VerifiedStore(SessionBase):
+class VerifiedStore(RenewsKey):
     """Loading verifies, flushing revokes. Loading is all or nothing: if verifying fails, the store
     keeps no data."""
 
@@ -101,9 +102,9 @@ class VerifiedStore(SessionBase):
     _is_verified = False  # data that were copied, or loaded by the engine's own class, are not verified
     _is_unknown = _is_late = _is_undone = _is_accessed = _ignores_flush = False
     has_started = False  # a login of this request made the row
-    renews_key = False  # a login of this request kept the row
     waits_for_cookie = False  # a login of this request has no row before its cookie comes back
-    has_old_hash = False  # this request has changed the password, and not renewed its own auth hash
+    new_hash: str | None = None  # this request has changed the password: the auth hash to carry since
+    is_settled = True  # nobody has to ask whether the login is superseded
 
     @property
     def user(self) -> Any:
@@ -124,6 +125,11 @@ class VerifiedStore(SessionBase):
         """The login if it was verified already, or None. Loads nothing."""
         return self._login if self._is_verified else None
 
+    @property
+    def has_old_hash(self) -> bool:
+        """Whether this request has changed the password, and not renewed its own auth hash."""
+        return self.new_hash is not None and self.get(auth.HASH_SESSION_KEY) != self.new_hash
+
     def is_superseded(self) -> bool:
         """Whether the login of this request has ended meanwhile, or the person has logged in again,
         which makes a new session key. One query; none where nobody is logged in."""
@@ -143,7 +149,7 @@ class VerifiedStore(SessionBase):
         self[ID_KEY] = str(session.pk)
         self[STAMP_KEY] = authentication.stamp(session)
         self._login = authentication.Login(session, user)
-        self._is_late = self.has_old_hash = False
+        self._is_late, self.new_hash = False, None
         note_login(self)
 
     def ignore_next_flush(self) -> None:
@@ -197,15 +203,18 @@ class VerifiedStore(SessionBase):
         super().cycle_key()
         if self._login:
             self[STAMP_KEY] = authentication.stamp(self._login.session)
-        self.has_old_hash = False  # update_session_auth_hash() begins with a new key
+        self.new_hash = None  # update_session_auth_hash() begins with a new key
 
     def save(self, must_create: bool = False) -> None:
+        is_at_hand = request_of(self) is not None
+        if not (must_create or is_at_hand or self.is_settled) and self.is_superseded():
+            raise UpdateError  # written after the middleware has looked
         try:
             super().save(must_create)
         except UpdateError:
             if self._is_undone:  # with the transaction in which the key was made
                 self.create()
-            elif self.is_superseded():
+            elif is_at_hand and self.is_superseded():
                 self.leave_cookie()  # there is nothing to save
             else:
                 raise
@@ -245,7 +254,7 @@ class VerifiedStore(SessionBase):
 
     def __reduce__(self) -> Any:
         # A copy verifies for itself.
-        left_out = ("_login", "_is_verified", "has_started", "renews_key", "has_old_hash", "waits_for_cookie")
+        left_out = ("_login", "_is_verified", "has_started", "old_key", "new_hash", "waits_for_cookie")
         return _blank, (self.engine_store,), {k: v for k, v in vars(self).items() if k not in left_out}
 
     def _login_of_data(self) -> authentication.Login | None:
@@ -324,6 +333,8 @@ class VerifiedStore(SessionBase):
     def _forget(self) -> None:
         self._login = None
         super().flush()
+        if self.old_key:
+            self.end_renewal(is_done=True)
 
 
 def _djangos_user(session: Any) -> Any:

@@ -20,6 +20,7 @@ LEVELS = [
     {"managers"},
     {"models"},
     {"activity", "adoption", "authentication", "observers", "payloads", "requests"},
+    {"renewal"},
     {"new_device", "store", "tokens"},
     {"engines", "mail", "middleware", "receivers", "tasks"},
     {

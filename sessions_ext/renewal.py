@@ -1,0 +1,34 @@
+"""A new session key for a login that keeps its row."""
+
+from django.contrib.sessions.backends.base import SessionBase
+
+from .requests import request_of
+
+
+class RenewsKey(SessionBase):
+    """A base class before an engine's SessionStore. The old key opens the session as well until the answer
+    is known, because Django sets no cookie with an error of the server."""
+
+    old_key: str | None = None
+    _is_renewing = False
+
+    def renew_key(self) -> None:
+        """Make a new key. Within a request, end_renewal() is to follow."""
+        self._is_renewing = request_of(self) is not None
+        try:
+            self.cycle_key()
+        finally:
+            self._is_renewing = False
+
+    def end_renewal(self, is_done: bool) -> None:
+        """Delete the old key; or the new one, if the browser does not get it."""
+        deleted, self.old_key = self.old_key, None
+        if not is_done:
+            deleted, self._session_key = self.session_key, deleted
+        super().delete(deleted)
+
+    def delete(self, session_key: str | None = None) -> None:
+        if self._is_renewing and self.old_key is None:
+            self.old_key = session_key
+        else:
+            super().delete(session_key)
