@@ -150,11 +150,13 @@ def revoke_rows(rows: UserSessionQuerySet, reason: str, at: datetime | None = No
             users = {*lately.values_list("user_id", flat=True), *(user_id for _, user_id in ended)}
             verdicts.invalidate(users, using)
     if ended:
+        session_ids = [session_id for session_id, _ in ended]
+        signals.rows_revoked.send(rows.model, session_ids=session_ids)
         signals.send_after_commit(
             signals.session_revoked,
             rows.model,
             using,
-            session_ids=[session_id for session_id, _ in ended],
+            session_ids=session_ids,
             user_ids={user_id for _, user_id in ended},
             reason=reason,
         )

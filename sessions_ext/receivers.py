@@ -21,7 +21,7 @@ from .mail import send_mail_about
 from .models import RevokedReason, UserSession
 from .new_device import is_new_device
 from .requests import carries_token, request_at_hand
-from .signals import session_started
+from .signals import rows_revoked, session_started
 from .store import ID_KEY, STAMP_KEY, VerifiedStore, attach_user_session
 
 # What a save does to the password: CHANGED is a new one, RENEWED a new hash of the same one.
@@ -31,6 +31,7 @@ CHANGED, RENEWED = "changed", "renewed"
 def connect() -> None:
     user_logged_in.connect(on_login, dispatch_uid="sessions_ext.login")
     user_logged_out.connect(on_logout, dispatch_uid="sessions_ext.logout")
+    rows_revoked.connect(on_rows_revoked, dispatch_uid="sessions_ext.revoked")
     session_started.connect(on_session_started, dispatch_uid="sessions_ext.started")
     user_key = key_of(auth.get_user_model())
     for model in apps.get_models():
@@ -132,6 +133,14 @@ def on_logout(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any
         session.revoke(RevokedReason.LOGOUT)
 
 
+def on_rows_revoked(sender: Any, session_ids: list[Any], **kwargs: Any) -> None:
+    """Note that a request ends its own session. A logout after that is not a late one."""
+    store = getattr(request_at_hand(), "session", None)
+    login = store.login if isinstance(store, VerifiedStore) else None
+    if login and login.session.pk in session_ids:
+        store.is_ended_here = True  # type: ignore[union-attr]
+
+
 def on_session_saved(sender: Any, instance: UserSession, created: bool, using: str, **kwargs: Any) -> None:
     if not created:
         verdicts.invalidate({instance.user_id}, using)
@@ -218,6 +227,8 @@ def before_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -
     """Lock the user's rows in the order in which a revoke locks them. Otherwise the two may deadlock on
     PostgreSQL. Django deletes within a transaction."""
     verdicts.invalidate({instance.pk}, using)
+    if store := _store_at_hand(instance):
+        store.is_ended_here = True
     if connections[using].features.has_select_for_update:
         rows = UserSession.objects.for_user(instance).using(using).order_by("pk").select_for_update()
         list(rows.values_list("pk"))

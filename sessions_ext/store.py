@@ -104,6 +104,7 @@ class VerifiedStore(RenewsKey):
     has_started = False  # a login of this request made the row
     waits_for_cookie = False  # a login of this request has no row before its cookie comes back
     new_hash: str | None = None  # this request has changed the password: the auth hash to carry since
+    is_ended_here = False  # this request has ended the row
     is_settled = True  # nobody has to ask whether the login is superseded
 
     @property
@@ -149,7 +150,7 @@ class VerifiedStore(RenewsKey):
         self[ID_KEY] = str(session.pk)
         self[STAMP_KEY] = authentication.stamp(session)
         self._login = authentication.Login(session, user)
-        self._is_late, self.new_hash = False, None
+        self._is_late, self.is_ended_here, self.new_hash = False, False, None
         note_login(self)
 
     def ignore_next_flush(self) -> None:
@@ -194,7 +195,7 @@ class VerifiedStore(RenewsKey):
         had_ended = self._login is not None and not self._login.session.revoke(RevokedReason.LOGOUT)
         self._forget()
         # A logout deletes the cookie, but not the newer one of a later login.
-        self._is_unknown, self._is_late = False, self._is_late or had_ended
+        self._is_unknown, self._is_late = False, self._is_late or (had_ended and not self.is_ended_here)
         request = request_of(self)
         if request is not None and not carries_token(request):
             attach_user_session(request)

@@ -221,6 +221,39 @@ def test_a_login_that_ends_after_the_view_leaves_the_cookie_alone(
     assert is_of(browser.seen(), user, rows_of(user).active().get())
 
 
+def revokes_all(request):
+    rows_of(request.user).revoke("everywhere")
+
+
+def revokes_its_own(request):
+    request.user_session.revoke("here")
+
+
+def deletes_the_account(request):
+    request.user.delete()
+
+
+@few_engines
+@pytest.mark.parametrize("ends", [revokes_all, revokes_its_own, deletes_the_account])
+@pytest.mark.parametrize("says_goodbye", [False, True])
+def test_a_logout_of_a_session_that_the_same_request_has_ended_is_not_late(
+    browser, user, engine, doing, ends, says_goodbye
+):
+    browser.log_in(user)
+
+    def view(request):
+        request.user.get_username()
+        ends(request)
+        logout(request)
+        if says_goodbye:
+            request.session["goodbye"] = "come again"
+
+    doing(view)
+    cookie = browser.get("do/").cookies[COOKIE].value
+    assert bool(cookie) is says_goodbye
+    assert browser.seen() == {**NOBODY, "data": {"goodbye": "come again"} if says_goodbye else {}}
+
+
 # The same user has logged in again
 
 
