@@ -182,11 +182,13 @@ def revoke_rows(
         )
         verdicts.invalidate({user_id for _, user_id in ended} - users, using)  # of logins since then
     if ended:
+        session_ids = [session_id for session_id, _ in ended]
+        signals.rows_revoked.send(rows.model, session_ids=session_ids)
         signals.send_after_commit(
             signals.session_revoked,
             rows.model,
             using,
-            session_ids=[session_id for session_id, _ in ended],
+            session_ids=session_ids,
             user_ids={user_id for _, user_id in ended},
             reason=reason,
         )
