@@ -11,6 +11,7 @@ from django.utils.module_loading import import_string
 from . import clients, signals, verdicts
 from .conf import conf
 from .db.prepared import Parameter, Statement
+from .db.updates import update
 from .lifetime import bounds
 from .models import UserSession
 from .observers import Sighting, observe
@@ -75,7 +76,7 @@ def _is_activity(request: HttpRequest | None) -> bool:
 def _move_end(session: UserSession, expires_at: datetime, **seen: Any) -> bool:
     row = session.as_row
     same = row.active().filter(authenticated_at=session.authenticated_at)
-    is_moved = bool(same.update(expires_at=expires_at, **seen))
+    is_moved = bool(update(same, expires_at=expires_at, **seen))
     verdicts.invalidate({session.user_id}, row.db)
     if is_moved:
         session.expires_at = expires_at

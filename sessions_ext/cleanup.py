@@ -19,7 +19,8 @@ from django.utils.module_loading import import_string
 
 from .batches import MAX_BATCH, ArgumentError, Batches
 from .conf import conf, duration
-from .db.locks import lock_briefly, locked, try_briefly
+from .db.locks import lock_briefly, locked, locks_what_it_reads, try_briefly
+from .db.mariadb import deleting_by_key
 from .db.ranges import Place, Range, Ranges
 
 logger = logging.getLogger("sessions_ext")
@@ -28,6 +29,7 @@ DAYS = {"under a day": 1, "1 to 7 days": 7, "7 to 30 days": 30, "30 to 90 days":
 AGES = ("still active", *DAYS, "over a year")
 MAX_LOADED = 500  # rows in a batch for receivers, which stay locked while the receivers run
 MAX_IDS = 1000  # ids in one statement
+MAX_LOCKED = 1000  # rows in a batch where a DELETE takes long, as on MariaDB, and others wait for its locks
 AHEAD = 10  # batches whose ends are read at once
 RETRIES, LOCK_PAUSE = 10, 1.0  # how often a locked range is tried again, and the seconds in between
 
@@ -59,18 +61,19 @@ class CleanupPreview:
 
 @dataclass
 class Target:
-    """Rows to delete, in the order of an index over the columns `order`, the first of which is the time
-    when they ended. `left` lists the ranges still to do. `is_plain` says that a plain DELETE is enough:
-    no receiver and no foreign key needs the rows loaded."""
+    """Rows to delete, in the order of an index over the columns `order`, the first of which is the time when
+    they ended. `index` is its name, for databases that have to be told. `left` lists the ranges still to do.
+    `is_plain` says that a plain DELETE is enough: no receiver and no foreign key needs the rows loaded."""
 
     name: str
     rows: QuerySet[Any]
     order: tuple[str, ...]
     is_plain: bool
+    index: str = ""
     left: list[Range] = field(default_factory=lambda: [Range()])
 
     def __post_init__(self) -> None:
-        self.ranges = Ranges(self.rows, *self.order)
+        self.ranges = Ranges(self.rows, self.order, self.index)
 
     def places(self, part: Range, steps: list[int]) -> list[Place] | None:
         """See Ranges.places(). None where it met a lock, such as a migration's."""
@@ -90,7 +93,8 @@ class Target:
         return lock_briefly(lock, self.rows.db, self._delete)
 
     def _delete(self, rows: QuerySet[Any]) -> int:
-        return rows.delete()[1].get(rows.model._meta.label, 0)
+        with deleting_by_key(rows.model, rows.db):
+            return rows.delete()[1].get(rows.model._meta.label, 0)
 
 
 def expired_and_revoked(
@@ -107,8 +111,8 @@ def expired_and_revoked(
     expired = rows.filter(is_revoked=False, expires_at__lt=before or now - conf.EXPIRED_RETENTION)
     revoked = rows.filter(is_revoked=True, revoked_at__lt=now - kept)
     return [
-        Target("expired", expired, ("expires_at", "id"), is_plain),
-        Target("revoked", revoked, ("revoked_at", "id"), is_plain),
+        Target("expired", expired, ("expires_at", "id"), is_plain, "sessions_ext_expiry"),
+        Target("revoked", revoked, ("revoked_at", "id"), is_plain, "sessions_ext_revoked"),
     ]
 
 
@@ -181,6 +185,8 @@ class Walk(Batches):
         size = min(self.batch_size, MAX_IDS if skip_locked else MAX_BATCH)
         if not target.is_plain:
             size = min(size, MAX_LOADED)
+        if locks_what_it_reads(target.rows.db):
+            size = min(size, MAX_LOCKED)
         rest, is_last = whole, False
         while not is_last:
             steps = self._steps(size)

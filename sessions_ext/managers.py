@@ -16,7 +16,7 @@ from . import cleanup as cleaning
 from . import clients, limits, signals
 from .cleanup import CleanupPreview, CleanupResult
 from .conf import conf
-from .db.locks import seeing_latest, take_write_lock
+from .db.locks import locks_what_it_reads, seeing_latest, take_write_lock
 from .db.prepared import Statement
 from .decorators import alters_data, twin
 from .exceptions import SessionLimitReached
@@ -93,8 +93,9 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         scope: Any = transaction.atomic(using=rows.db) if limit is None else seeing_latest(rows.db)
         try:
             with scope as sees_all:
-                # The insert comes before the count: on SQLite it takes the write lock.
-                if limit is not None:
+                # The insert comes before the count: on SQLite it takes the write lock. On MariaDB it takes a
+                # shared lock of the user's row: two logins that then write to that row would deadlock.
+                if limit is not None or locks_what_it_reads(rows.db):
                     limits.lock(user, rows.db)
                 session.save(using=rows.db, force_insert=True)
                 if limit is not None:

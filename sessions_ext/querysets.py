@@ -15,9 +15,10 @@ from django.utils import timezone
 from . import clients, signals, verdicts
 from .conf import conf
 from .db.conditions import on_other_column
-from .db.locks import in_lock_order, take_write_lock
+from .db.locks import everything_like, locked_values, locks_what_it_reads, take_write_lock
+from .db.mariadb import deleting_by_key
 from .db.prepared import Parameter
-from .db.updates import update_returning
+from .db.updates import update, update_returning
 from .decorators import alters_rows, twin
 from .lifetime import active, bounds, end_by_time, unended
 from .reasons import RevokedReason
@@ -97,7 +98,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
             # The address comes last: MariaDB sets one column after the other.
             seen["last_ip_since"] = Case(same, default=Value(now, models.DateTimeField()))
             seen["last_ip_address"] = address
-        return in_lock_order(due).update(last_activity_at=now, **seen)
+        return update(due, last_activity_at=now, **seen)
 
     @alters_rows
     def trust(self) -> int:
@@ -113,17 +114,22 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     @alters_rows
     def delete(self) -> tuple[int, dict[str, int]]:
         """Django's own delete(). It also ends the cached verdicts about these rows."""
-        if not conf.CACHE:
-            return super().delete()
         self._for_write = True
+        if not conf.CACHE and not locks_what_it_reads(self.db):
+            return super().delete()
+        if self._fields is not None:  # type: ignore[attr-defined]
+            raise TypeError("Cannot call delete() after .values() or .values_list()")
         deleted: Counter[str] = Counter()
-        with transaction.atomic(using=self.db, savepoint=False):
+        with transaction.atomic(using=self.db, savepoint=False), deleting_by_key(self.model, self.db):
             take_write_lock(self)
-            found = list(self.order_by("pk").values_list("pk", "user_id"))
-            verdicts.invalidate({user_id for _, user_id in found}, self.db)
+            # Before any row is locked, because a cache may let us wait.
+            users = set(self.order_by().values_list("user_id", flat=True)) if conf.CACHE else set()
+            verdicts.invalidate(users, self.db)
+            found = locked_values(self, "user_id")
+            verdicts.invalidate({user_id for _, user_id in found} - users, self.db)
             # Only these rows: for users who log in meanwhile, the verdicts were not ended.
             for start in range(0, max(len(found), 1), CHUNK):
-                these = self.filter(pk__in=[pk for pk, _ in found[start : start + CHUNK]])
+                these = everything_like(self).filter(pk__in=[pk for pk, _ in found[start : start + CHUNK]])
                 deleted.update(super(UserSessionQuerySet, these).delete()[1])
         self._result_cache = None
         return deleted.total(), dict(deleted)
@@ -131,7 +137,9 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     def _link_refresh_token(self, token_id: UUID | None) -> int:
         """Make `token_id` the valid refresh token of the active rows, keep the one before it for
         REFRESH_GRACE, and return how many rows there were: 0 when the session has ended."""
-        return self.active().update(
+        return update(
+            self.active(),
+            # First: MariaDB assigns from left to right.
             previous_refresh_token_id=F("refresh_token_id"),
             refresh_token_id=token_id,
             refreshed_at=timezone.now(),
@@ -165,7 +173,7 @@ def revoke_rows(
             users = set(concerned.values_list("user_id", flat=True))
             verdicts.invalidate(users, using, waits=waits)
         ended = update_returning(
-            in_lock_order(rows.filter(is_revoked=False)),
+            rows.filter(is_revoked=False),
             "id",
             "user_id",
             is_revoked=True,
@@ -174,11 +182,13 @@ def revoke_rows(
         )
         verdicts.invalidate({user_id for _, user_id in ended} - users, using)  # of logins since then
     if ended:
+        session_ids = [session_id for session_id, _ in ended]
+        signals.rows_revoked.send(rows.model, session_ids=session_ids)
         signals.send_after_commit(
             signals.session_revoked,
             rows.model,
             using,
-            session_ids=[session_id for session_id, _ in ended],
+            session_ids=session_ids,
             user_ids={user_id for _, user_id in ended},
             reason=reason,
         )
@@ -188,7 +198,7 @@ def revoke_rows(
 def trust_rows(rows: UserSessionQuerySet, is_trusted: bool = True) -> list[tuple[UUID, Any]]:
     """See UserSessionQuerySet.trust(). Returns the id and the user of each active row."""
     rows._for_write = True
-    changed = update_returning(in_lock_order(rows.active().own()), "id", "user_id", is_trusted=is_trusted)
+    changed = update_returning(rows.active().own(), "id", "user_id", is_trusted=is_trusted)
     verdicts.invalidate({user_id for _, user_id in changed}, rows.db)
     return changed
 

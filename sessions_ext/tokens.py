@@ -86,7 +86,7 @@ def login(request: HttpRequest, user: "AbstractBaseUser", backend: str | None = 
             vars(request).pop(name, None)
         vars(request).update(before)
         raise
-    return _mint(session, backend_path, authentication.stamp(session))
+    return _mint(session, backend_path)
 
 
 @sensitive_variables()
@@ -164,7 +164,7 @@ def confirm(request: HttpRequest) -> TokenPair | None:
     set_login(request, session)
     backends = {_digest(path): path for path in settings.AUTHENTICATION_BACKENDS}
     backend_path = backends[claims["auth"].partition(".")[0]]
-    return _mint(session, backend_path, authentication.stamp(session))
+    return _mint(session, backend_path)
 
 
 async def aconfirm(request: HttpRequest) -> TokenPair | None:
@@ -266,7 +266,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _mint(session: UserSession, backend_path: str, stamp: int) -> TokenPair:
+def _mint(session: UserSession, backend_path: str, stamp: int | None = None) -> TokenPair:
     now = timezone.now()
     issued = _seconds(now)
     ends = _seconds(session.expires_at)
@@ -278,7 +278,7 @@ def _mint(session: UserSession, backend_path: str, stamp: int) -> TokenPair:
         "iat": issued,
         "auth": f"{_digest(backend_path)}.{_digest(auth_hash)}",
         # A refresh keeps it, so that it makes no old token fresh.
-        "stamp": stamp,
+        "stamp": authentication.stamp(session) if stamp is None else stamp,
     }
     access = _encode(claims, type=ACCESS, jti=str(uuid4()), exp=expires)
     refresh = _encode(claims, type=REFRESH, jti=str(session.refresh_token_id), exp=ends)
@@ -308,7 +308,8 @@ def _decode(token: Any, type: str) -> dict[str, Any] | None:
             )
         except jwt.InvalidSignatureError:
             continue
-        except jwt.InvalidTokenError:
+        # The others are what PyJWT before 2.15 raises for claims of another kind.
+        except (jwt.InvalidTokenError, TypeError, OverflowError, RecursionError):
             return None
         return claims if claims["type"] == type and _are_of_their_kinds(claims) else None
     return None

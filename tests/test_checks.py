@@ -134,7 +134,7 @@ def test_a_fault_is_reported_by_its_id(id, overrides, text, hint):
 
 def test_each_id_means_one_fault_and_is_tested():
     assert sorted(re.findall(r'sessions_ext\.([EW]\d+)"', inspect.getsource(checks))) == sorted(
-        [*(fault[0] for fault in FAULTS), "W005", "W007", "W009", "W010", "W012"]
+        [*(fault[0] for fault in FAULTS), "W005", "W007", "W009", "W010", "W012", "W016"]
     )
 
 
@@ -208,6 +208,20 @@ def test_many_users_need_an_index_of_their_addresses(monkeypatch, indexed):
         cursor.execute("DROP INDEX tests_email")
     indexed(Upper("email"))
     assert found() == []
+
+
+def test_a_database_that_nobody_tested_is_reported(monkeypatch):
+    monkeypatch.setattr(connection, "vendor", "oracle")
+    (message,) = found()
+    assert (message.id, message.is_serious()) == ("sessions_ext.W016", False)
+    assert "'default'" in message.msg
+    assert "'oracle'" in message.msg
+
+
+@pytest.mark.django_db
+def test_no_database_is_said_to_have_lesser_indexes():
+    messages = run_checks(tags=["models"], databases=["default"])
+    assert [message for message in messages if "sessions_ext" in message.obj._meta.app_label] == []
 
 
 @pytest.mark.parametrize("signal", [pre_delete, post_delete])
