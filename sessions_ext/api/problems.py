@@ -10,6 +10,7 @@ from typing import Any
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy
+from django.views.decorators.debug import sensitive_variables
 
 from ..endings import SessionEnded
 from ..step_up import DETAIL, noted_max_age
@@ -126,6 +127,7 @@ def _answer(code: str, headers: dict[str, str] | None = None, **more: Any) -> Ht
     return response
 
 
+@sensitive_variables("token")
 def _told(request: Any) -> dict[str, Any]:
     """Why the session of the caller's own token or cookie has ended, as a member of a problem."""
     token = bearer_token(request)
