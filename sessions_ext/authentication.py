@@ -25,6 +25,8 @@ from .reasons import RevokedReason
 
 __all__ = ["Login", "verify"]
 
+BEFORE = "_authenticated_before"  # on a session that renew() has changed
+
 
 @dataclass(frozen=True)
 class Login:
@@ -91,6 +93,7 @@ def renew(session: UserSession) -> bool:
     at, row = timezone.now(), session.as_row
     if not update(row.active(at), authenticated_at=at):
         return False
+    setattr(session, BEFORE, getattr(session, BEFORE, session.authenticated_at))
     session.authenticated_at, session.carries_latest_proof = at, True
     verdicts.invalidate({session.user_id}, row.db)
     return True
@@ -100,6 +103,16 @@ def impersonator_of(request: HttpRequest, user: Any) -> Any:
     """Who it is that this login makes act as the user, by the IMPERSONATOR; None for an ordinary login.
     Raises what the project's callable raises, which refuses the login."""
     return import_string(conf.IMPERSONATOR)(request, user) if conf.IMPERSONATOR else None
+
+
+def is_rolled_back(session: UserSession) -> bool:
+    """Whether a transaction that was rolled back has undone renew(). Then this object is as the row again.
+    One query, if there was a renew()."""
+    before = getattr(session, BEFORE, session.authenticated_at)
+    if before == session.authenticated_at or not session.as_row.filter(authenticated_at=before).exists():
+        return False
+    session.authenticated_at = before
+    return True
 
 
 def _judge(

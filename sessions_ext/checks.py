@@ -176,8 +176,8 @@ def check_database(**kwargs: Any) -> Iterable[CheckMessage]:
     alias = router.db_for_write(UserSession)
     if (vendor := connections[alias].vendor) not in TESTED_DATABASES:
         yield checks.Warning(
-            f"Sessions are written to {alias!r}, a database of the kind {vendor!r}. Nobody has tested there what"
-            " happens when logins, revokes and cleanups meet.",
+            f"Sessions are written to {alias!r}, a database of the kind {vendor!r}. Nobody has tested there"
+            " what happens when logins, revokes and cleanups meet.",
             hint="Write them to PostgreSQL, MariaDB or SQLite, or run the tests of sessions_ext on yours.",
             id="sessions_ext.W016",
         )

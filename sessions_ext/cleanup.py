@@ -19,8 +19,8 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from .conf import conf, duration
-from .db.hints import deleting_by_key
-from .db.locks import lock_briefly, locked, try_briefly
+from .db.locks import lock_briefly, locked, locks_what_it_reads, try_briefly
+from .db.mariadb import deleting_by_key
 from .db.ranges import Place, Range, Ranges
 
 logger = logging.getLogger("sessions_ext")
@@ -30,6 +30,7 @@ AGES = ("still active", *DAYS, "over a year")
 MAX_BATCH = 1_000_000  # rows in one transaction
 MAX_LOADED = 500  # rows in a batch for receivers, which stay locked while the receivers run
 MAX_IDS = 1000  # ids in one statement
+MAX_LOCKED = 1000  # rows in a batch where a DELETE takes long, as on MariaDB, and others wait for its locks
 AHEAD = 10  # batches whose ends are read at once
 RETRIES, LOCK_PAUSE = 10, 1.0  # how often a locked range is tried again, and the seconds in between
 
@@ -65,9 +66,9 @@ class ArgumentError(ValueError):
 
 @dataclass
 class Target:
-    """Rows to delete, in the order of an index over the columns `order`, the first of which is the time
-    when they ended; `index` names it where the database has to be told. `left` lists the ranges still to do. `is_plain` says that a plain DELETE is enough:
-    no receiver and no foreign key needs the rows loaded."""
+    """Rows to delete, in the order of an index over the columns `order`, the first of which is the time when
+    they ended. `index` is its name, for databases that have to be told. `left` lists the ranges still to do.
+    `is_plain` says that a plain DELETE is enough: no receiver and no foreign key needs the rows loaded."""
 
     name: str
     rows: QuerySet[Any]
@@ -202,6 +203,8 @@ class Walk:
         size = min(self.batch_size, MAX_IDS if skip_locked else MAX_BATCH)
         if not target.is_plain:
             size = min(size, MAX_LOADED)
+        if locks_what_it_reads(target.rows.db):
+            size = min(size, MAX_LOCKED)
         rest, is_last = whole, False
         while not is_last:
             steps = self._steps(size)

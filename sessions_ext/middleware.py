@@ -18,7 +18,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 from django.utils.http import urlencode
 
-from . import activity, step_up
+from . import activity, authentication, step_up
 from .conf import conf
 from .endings import SessionEnded
 from .exceptions import SessionLimitReached
@@ -157,7 +157,7 @@ def is_finish_due(now: AtHand, response: HttpResponseBase) -> bool:
     return any(
         response.status_code >= 500
         or store.has_old_hash
-        or store.renews_key
+        or store.old_key
         or activity.is_due(store.login.session)
         or is_saved(store, response)
         for store in logins(now)
@@ -195,6 +195,12 @@ def keeps_cookie(request: HttpRequest) -> bool:
 def _finish_login(
     store: VerifiedStore, session: UserSession, request: HttpRequest, response: HttpResponseBase
 ) -> None:
+    store.is_settled = is_saved(store, response)
+    is_undone = authentication.is_rolled_back(session)
+    if is_undone:
+        store.set_login(session, store.user)
+    if store.old_key:
+        store.end_renewal(is_done=response.status_code < 500 and not is_undone)
     if response.status_code >= 500 and store.has_started:
         # Django saves no session with such an answer, so no browser will ever hold this login.
         session.revoke(RevokedReason.LOGOUT)
@@ -207,12 +213,8 @@ def _finish_login(
         return
     if ID_KEY not in store and not session.is_adopted and store.get(SESSION_KEY) == str(session.user_id):
         store.set_login(session, store.user)  # other code has removed all keys but Django's
-    # The key of another store (of allauth's X-Session-Token) is in the answer already.
-    if store.renews_key and request.session is store and response.status_code < 500:
-        store.cycle_key()
     is_recorded = activity.record(session, request, expires_at=moved_end(store, session, response))
-    is_certain = is_recorded or store.has_started
-    if not is_certain and is_saved(store, response) and store.is_superseded():
+    if is_saved(store, response) and not is_recorded and store.is_superseded():
         store.leave_cookie()
 
 

@@ -15,8 +15,8 @@ from django.utils import timezone
 from . import clients, signals, verdicts
 from .conf import conf
 from .db.conditions import on_other_column
-from .db.hints import deleting_by_key
 from .db.locks import everything_like, locked_values, locks_what_it_reads, take_write_lock
+from .db.mariadb import deleting_by_key
 from .db.prepared import Parameter
 from .db.updates import update, update_returning
 from .decorators import alters_rows, twin
@@ -117,7 +117,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         self._for_write = True
         if not conf.CACHE and not locks_what_it_reads(self.db):
             return super().delete()
-        if self._fields is not None:
+        if self._fields is not None:  # type: ignore[attr-defined]
             raise TypeError("Cannot call delete() after .values() or .values_list()")
         deleted: Counter[str] = Counter()
         with transaction.atomic(using=self.db, savepoint=False), deleting_by_key(self.model, self.db):
@@ -182,11 +182,13 @@ def revoke_rows(
         )
         verdicts.invalidate({user_id for _, user_id in ended} - users, using)  # of logins since then
     if ended:
+        session_ids = [session_id for session_id, _ in ended]
+        signals.rows_revoked.send(rows.model, session_ids=session_ids)
         signals.send_after_commit(
             signals.session_revoked,
             rows.model,
             using,
-            session_ids=[session_id for session_id, _ in ended],
+            session_ids=session_ids,
             user_ids={user_id for _, user_id in ended},
             reason=reason,
         )

@@ -24,7 +24,7 @@ from .mail import send_mail_about
 from .models import RevokedReason, UserSession
 from .new_device import is_new_device, is_one_mail_too_many
 from .requests import carries_token, request_at_hand
-from .signals import session_started
+from .signals import rows_revoked, session_started
 from .store import ID_KEY, STAMP_KEY, VerifiedStore, attach_user_session
 
 # What a save does to the password: CHANGED is a new one, RENEWED a new hash of the same one.
@@ -34,6 +34,7 @@ CHANGED, RENEWED = "changed", "renewed"
 def connect() -> None:
     user_logged_in.connect(on_login, dispatch_uid="sessions_ext.login")
     user_logged_out.connect(on_logout, dispatch_uid="sessions_ext.logout")
+    rows_revoked.connect(on_rows_revoked, dispatch_uid="sessions_ext.revoked")
     session_started.connect(on_session_started, dispatch_uid="sessions_ext.started")
     if apps.is_installed("allauth.account"):
         from allauth.account import signals as allauth_signals
@@ -97,12 +98,12 @@ def _row_of(store: Any, user: Any) -> UserSession | None:
     else:
         current = store.get(ID_KEY)
     session = UserSession.objects.verify(user.pk, current) if current else None
-    if session:
-        authentication.renew(session)
-        if isinstance(store, VerifiedStore):
-            store.renews_key = True  # later, when the answer is known: Django sets no cookie with an error
-        else:
-            store.cycle_key()
+    if session is None or not authentication.renew(session):
+        return None
+    if isinstance(store, VerifiedStore):
+        store.renew_key()
+    else:
+        store.cycle_key()
     return session
 
 
@@ -154,6 +155,14 @@ def on_step_completed(
         step_up.reauthenticated(request)
 
 
+def on_rows_revoked(sender: Any, session_ids: list[Any], **kwargs: Any) -> None:
+    """Note that a request ends its own session. A logout after that is not a late one."""
+    store = getattr(request_at_hand(), "session", None)
+    login = store.login if isinstance(store, VerifiedStore) else None
+    if login and login.session.pk in session_ids:
+        store.is_ended_here = True  # type: ignore[union-attr]
+
+
 def on_session_saved(sender: Any, instance: UserSession, created: bool, using: str, **kwargs: Any) -> None:
     if not created:
         verdicts.invalidate({instance.user_id}, using)
@@ -201,7 +210,7 @@ def on_user_saved(
             session = store.login.session
             session.untrust()
             authentication.renew(session)
-            store.has_old_hash = True
+            store.new_hash = next(authentication.auth_hashes(instance), None)
             sessions = sessions.exclude(pk=session.pk)
         sessions.revoke(RevokedReason.PASSWORD_CHANGE)
     elif password == RENEWED:
@@ -241,6 +250,8 @@ def before_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -
     may deadlock. Django deletes within a transaction. Among the rows are those of others, as whom the user
     acts."""
     verdicts.invalidate({instance.pk}, using)
+    if store := _store_at_hand(instance):
+        store.is_ended_here = True
     going = UserSession.objects.using(using).filter(Q(user=instance.pk) | Q(impersonator=instance.pk))
     verdicts.invalidate({user_id for _, user_id in locked_values(going, "user_id")} - {instance.pk}, using)
 

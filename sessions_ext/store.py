@@ -15,6 +15,7 @@ from django.utils.functional import LazyObject
 
 from . import authentication, endings
 from .adoption import adopt
+from .cookies import LeavesCookie, RenewsKey
 from .decorators import twin
 from .lifetime import cookie_end
 from .models import UserSession
@@ -92,20 +93,21 @@ def session_of(request: HttpRequest) -> UserSession | None:
         return store.user_session if isinstance(store, VerifiedStore) else None
 
 
-class VerifiedStore(SessionBase):
+class VerifiedStore(RenewsKey, LeavesCookie):
     """Loading verifies, flushing revokes. Loading is all or nothing: if verifying fails, the store
     keeps no data."""
 
     engine_store: Any
     _login: authentication.Login | None = None
     _is_verified = False  # data that were copied, or loaded by the engine's own class, are not verified
-    _is_unknown = _is_late = _is_undone = _is_accessed = _ignores_flush = False
+    _is_undone = _ignores_flush = False
     _ended: endings.SessionEnded | None = None
     replaced_login: authentication.Login | None = None  # the one that this request has flushed
     has_started = False  # a login of this request made the row
-    renews_key = False  # a login or a confirmation of this request kept the row
     waits_for_cookie = False  # a login of this request has no row before its cookie comes back
-    has_old_hash = False  # this request has changed the password, and not renewed its own auth hash
+    new_hash: str | None = None  # this request has changed the password: the auth hash to carry since
+    is_ended_here = False  # this request has ended the row
+    is_settled = True  # nobody has to ask whether the login is superseded
 
     @property
     def user(self) -> Any:
@@ -133,6 +135,11 @@ class VerifiedStore(SessionBase):
         """The login if it was verified already, or None. Loads nothing."""
         return self._login if self._is_verified else None
 
+    @property
+    def has_old_hash(self) -> bool:
+        """Whether this request has changed the password, and not renewed its own auth hash."""
+        return self.new_hash is not None and self.get(auth.HASH_SESSION_KEY) != self.new_hash
+
     def is_superseded(self) -> bool:
         """Whether the login of this request has ended meanwhile, or the person has logged in again,
         which makes a new session key. One query; none where nobody is logged in."""
@@ -152,13 +159,13 @@ class VerifiedStore(SessionBase):
         self[ID_KEY] = str(session.pk)
         self[STAMP_KEY] = authentication.stamp(session)
         self._login = authentication.Login(session, user)
-        self._is_late = self.has_old_hash = False
+        self._is_late, self.is_ended_here, self.new_hash = False, False, None
         note_login(self)
 
     def renew_login(self, session: UserSession) -> None:
-        """Carry the latest proof. The session key becomes new with the answer, and not with an error's."""
+        """Carry the latest proof, under a new session key."""
         self[STAMP_KEY] = authentication.stamp(session)
-        self.renews_key = True
+        self.renew_key()
 
     def ignore_next_flush(self) -> None:
         """Ignore the next flush. Django's logout() always flushes `request.session`, even where it logs
@@ -203,7 +210,7 @@ class VerifiedStore(SessionBase):
         self.replaced_login = None if had_ended else self._login
         self._forget()
         # A logout deletes the cookie, but not the newer one of a later login.
-        self._is_unknown, self._is_late = False, self._is_late or had_ended
+        self._is_unknown, self._is_late = False, self._is_late or (had_ended and not self.is_ended_here)
         request = request_of(self)
         if request is not None and not carries_token(request):
             attach_user_session(request)
@@ -212,35 +219,21 @@ class VerifiedStore(SessionBase):
         super().cycle_key()
         if self._login:
             self[STAMP_KEY] = authentication.stamp(self._login.session)
-        self.has_old_hash = False  # update_session_auth_hash() begins with a new key
+        self.new_hash = None  # update_session_auth_hash() begins with a new key
 
     def save(self, must_create: bool = False) -> None:
+        is_at_hand = request_of(self) is not None
+        if not (must_create or is_at_hand or self.is_settled) and self.is_superseded():
+            raise UpdateError  # written after the middleware has looked
         try:
             super().save(must_create)
         except UpdateError:
             if self._is_undone:  # with the transaction in which the key was made
                 self.create()
-            elif self.is_superseded():
+            elif is_at_hand and self.is_superseded():
                 self.leave_cookie()  # there is nothing to save
             else:
                 raise
-
-    @property
-    def keeps_cookie(self) -> bool:
-        """Whether the answer leaves the browser's cookie alone, because the browser may have a newer
-        one: the login ended during this request, or its session key was replaced."""
-        return self._is_late or (self._is_unknown and self.is_empty())
-
-    # Without this attribute SessionMiddleware neither sets nor deletes a cookie.
-    @property
-    def accessed(self) -> bool:
-        if self.keeps_cookie:
-            raise AttributeError("accessed")
-        return self._is_accessed
-
-    @accessed.setter
-    def accessed(self, is_accessed: bool) -> None:
-        self._is_accessed = is_accessed
 
     aload = twin(load)  # type: ignore[arg-type]
     aflush = twin(flush)  # type: ignore[arg-type]
@@ -249,7 +242,7 @@ class VerifiedStore(SessionBase):
 
     def __reduce__(self) -> Any:
         # A copy verifies for itself.
-        left_out = {"_login", "_is_verified", "has_started", "renews_key", "has_old_hash"}
+        left_out = {"_login", "_is_verified", "has_started", "old_key", "new_hash"}
         left_out |= {"waits_for_cookie", "replaced_login", "_ended"}
         return _blank, (self.engine_store,), {k: v for k, v in vars(self).items() if k not in left_out}
 
@@ -335,6 +328,8 @@ class VerifiedStore(SessionBase):
     def _forget(self) -> None:
         self._login = None
         super().flush()
+        if self.old_key:
+            self.end_renewal(is_done=True)
 
 
 def _djangos_user(session: Any) -> Any:

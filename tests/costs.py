@@ -1,5 +1,5 @@
-"""How many statements it takes to change rows: one where the database has UPDATE … RETURNING. MariaDB looks for
-several rows and locks them first, and then the change, in a transaction, needs no other condition."""
+"""How many statements it takes to change rows: one where the database has UPDATE … RETURNING. Elsewhere one
+row is locked and changed; several are looked for, locked and changed."""
 
 from django.db import connection
 

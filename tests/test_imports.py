@@ -31,6 +31,7 @@ LEVELS = [
         "payloads",
         "requests",
     },
+    {"cookies"},
     {"make_room", "new_device", "store", "tokens"},
     {"step_up"},
     {"engines", "mail", "middleware", "receivers", "tasks"},

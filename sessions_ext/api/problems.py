@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
@@ -102,6 +103,9 @@ def finish_answers(run: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
             more |= _told(request) if code == "not_authenticated" else {}
             response.content = json.dumps(details(code) | more).encode()
             response["Content-Type"] = PROBLEM_TYPE
+        throttle = getattr(request, "_sessions_ext_throttle", None)
+        if response.status_code == 429 and throttle:  # ninja itself tells it from 1.7 on
+            response["Retry-After"] = str(ceil(throttle.wait()))
         if response.status_code == 401 and not response.has_header("WWW-Authenticate"):
             response["WWW-Authenticate"] = challenge(request)
         response["Cache-Control"] = "no-store"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.db import connections
 from django.db.models import BooleanField, F, Field, Func, Q, QuerySet
 
-from .hints import reading_by
+from .mariadb import reading_by
 from .prepared import Parameter, Prepared, delete, select
 
 COMPARE_ROWS = ("postgresql", "sqlite")

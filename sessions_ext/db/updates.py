@@ -10,8 +10,9 @@ from django.db.models.sql import UpdateQuery
 
 from . import prepared
 from .errors import is_about_locks
-from .hints import PRIMARY, is_one, reading_by
+from .keys import is_one
 from .locks import MAX_KEYS, in_lock_order, locked_values, locks_what_it_reads, seeing_latest
+from .mariadb import PRIMARY, reading_by
 
 TRIES = 5
 T = TypeVar("T")
@@ -23,7 +24,7 @@ def update(rows: models.QuerySet[Any], **values: Any) -> int:
     rows = in_lock_order(rows)
     if not locks_what_it_reads(rows.db):
         return rows.update(**values)
-    if is_one(rows):
+    if is_one(rows) and not rows.query.is_empty():
         return prepared.update(rows, values).change(rows.db, {})
     return len(_update_by_key(rows, (), values))
 
@@ -82,12 +83,11 @@ def _update_by_key(rows: models.QuerySet[Any], columns: tuple[str, ...], values:
     return _again(act, rows.db)
 
 
-def _again(act: Callable[[], T], using: str) -> T:
+def _again(act: Callable[[], T], using: str, tries: int = TRIES) -> T:
     """Run `act`, and again where locks were in its way, unless they undid more than is ours to repeat."""
-    for left in range(TRIES - 1, -1, -1):
-        try:
-            return act()
-        except OperationalError as error:
-            if not left or connections[using].in_atomic_block or not is_about_locks(error):
-                raise
-    raise AssertionError  # unreachable
+    try:
+        return act()
+    except OperationalError as error:
+        if tries == 1 or connections[using].in_atomic_block or not is_about_locks(error):
+            raise
+    return _again(act, using, tries - 1)
