@@ -10,14 +10,17 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from django.db import connections
+from django.conf import settings
+from django.db import connections, router
 from django.db.models import Case, CharField, Count, QuerySet, Value, When
 from django.db.models.deletion import Collector
 from django.db.models.signals import post_delete, pre_delete
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from .conf import conf, duration
-from .db.locks import lock_briefly, locked, try_briefly
+from .db.locks import lock_briefly, locked, locks_what_it_reads, try_briefly
+from .db.mariadb import deleting_by_key
 from .db.ranges import Place, Range, Ranges
 
 logger = logging.getLogger("sessions_ext")
@@ -27,21 +30,24 @@ AGES = ("still active", *DAYS, "over a year")
 MAX_BATCH = 1_000_000  # rows in one transaction
 MAX_LOADED = 500  # rows in a batch for receivers, which stay locked while the receivers run
 MAX_IDS = 1000  # ids in one statement
+MAX_LOCKED = 1000  # rows in a batch where a DELETE takes long, as on MariaDB, and others wait for its locks
 AHEAD = 10  # batches whose ends are read at once
 RETRIES, LOCK_PAUSE = 10, 1.0  # how often a locked range is tried again, and the seconds in between
 
 
 @dataclass(frozen=True)
 class CleanupResult:
-    """How many rows cleanup() deleted, by how their sessions ended, and whether it finished."""
+    """How many rows cleanup() deleted, and whether it finished: rows of sessions by how these ended, and
+    expired rows of Django's own session table (`payloads`)."""
 
     expired: int = 0
     revoked: int = 0
     is_complete: bool = True
+    payloads: int = 0
 
     @property
     def total(self) -> int:
-        return self.expired + self.revoked
+        return self.expired + self.revoked + self.payloads
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class CleanupPreview:
 
     expired: dict[str, int]
     revoked: dict[str, dict[str, int]]
+    payloads: dict[str, int] = field(default_factory=dict)
 
 
 class ArgumentError(ValueError):
@@ -59,18 +66,19 @@ class ArgumentError(ValueError):
 
 @dataclass
 class Target:
-    """Rows to delete, in the order of an index over `column` and the primary key. `left` lists the
-    ranges still to do. `is_plain` says that a plain DELETE is enough: no receiver and no foreign key
-    needs the rows loaded."""
+    """Rows to delete, in the order of an index over the columns `order`, the first of which is the time when
+    they ended. `index` is its name, for databases that have to be told. `left` lists the ranges still to do.
+    `is_plain` says that a plain DELETE is enough: no receiver and no foreign key needs the rows loaded."""
 
     name: str
     rows: QuerySet[Any]
-    column: str
+    order: tuple[str, ...]
     is_plain: bool
+    index: str = ""
     left: list[Range] = field(default_factory=lambda: [Range()])
 
     def __post_init__(self) -> None:
-        self.ranges = Ranges(self.rows, self.column)
+        self.ranges = Ranges(self.rows, self.order, self.index)
 
     def places(self, part: Range, steps: list[int]) -> list[Place] | None:
         """See Ranges.places(). None where it met a lock, such as a migration's."""
@@ -90,7 +98,8 @@ class Target:
         return lock_briefly(lock, self.rows.db, self._delete)
 
     def _delete(self, rows: QuerySet[Any]) -> int:
-        return rows.delete()[1].get(rows.model._meta.label, 0)
+        with deleting_by_key(rows.model, rows.db):
+            return rows.delete()[1].get(rows.model._meta.label, 0)
 
 
 def expired_and_revoked(
@@ -103,28 +112,48 @@ def expired_and_revoked(
         kept = conf.REVOKED_RETENTION if retention is None else duration(retention)
     except ValueError as error:
         raise ArgumentError(f"retention must be {error}.") from None
-    ends_verdicts = include_active and conf.CACHE is not None
-    is_plain = Collector(using=rows.db, origin=rows).can_fast_delete(rows) and not ends_verdicts
+    is_plain = is_deleted_plainly(rows) and not (include_active and conf.CACHE is not None)
     expired = rows.filter(is_revoked=False, expires_at__lt=before or now - conf.EXPIRED_RETENTION)
     revoked = rows.filter(is_revoked=True, revoked_at__lt=now - kept)
     return [
-        Target("expired", expired, "expires_at", is_plain),
-        Target("revoked", revoked, "revoked_at", is_plain),
+        Target("expired", expired, ("expires_at", "id"), is_plain, "sessions_ext_expiry"),
+        Target("revoked", revoked, ("revoked_at", "id"), is_plain, "sessions_ext_revoked"),
     ]
 
 
-def preview(expired: Target, revoked: Target) -> CleanupPreview:
+def payloads(before: datetime | None, database: str | None, is_wanted: bool | None) -> list[Target]:
+    """The rows of Django's own session table that expired before now, and before `before`: where
+    SESSION_ENGINE keeps sessions in a table, that table is in this database (None for any), and they
+    are wanted (None for yes)."""
+    store: Any = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
+    model = store.get_model_class() if hasattr(store, "get_model_class") else None
+    using = model and router.db_for_write(model)
+    if is_wanted and (model is None or database not in (None, using)):
+        raise ArgumentError("payloads: SESSION_ENGINE keeps no sessions in this database.")
+    if is_wanted is False or model is None or database not in (None, using):
+        return []
+    now = timezone.now()
+    rows = model._base_manager.using(using).filter(expire_date__lt=min(before or now, now))
+    # Django's index over expire_date has no second column.
+    return [Target("payloads", rows, ("expire_date",), is_deleted_plainly(rows))]
+
+
+def is_deleted_plainly(rows: QuerySet[Any]) -> bool:
+    return Collector(using=rows.db, origin=rows).can_fast_delete(rows)
+
+
+def preview(expired: Target, revoked: Target, *payloads: Target) -> CleanupPreview:
     by_reason: dict[str, dict[str, int]] = {}
     for reason, age, count in _by_age(revoked, "revoked_reason"):
         by_reason.setdefault(reason, {})[age] = count
-    return CleanupPreview(dict(_by_age(expired)), by_reason)
+    return CleanupPreview(dict(_by_age(expired)), by_reason, *(dict(_by_age(each)) for each in payloads))
 
 
 def _by_age(target: Target, *columns: str) -> Any:
     now = timezone.now()
     bounds = {"still active": 0, **DAYS}
     whens = [
-        When(**{f"{target.column}__gt": now - timedelta(days=days)}, then=Value(age))
+        When(**{f"{target.order[0]}__gt": now - timedelta(days=days)}, then=Value(age))
         for age, days in bounds.items()
     ]
     age = Case(*whens, default=Value("over a year"), output_field=CharField())
@@ -174,6 +203,8 @@ class Walk:
         size = min(self.batch_size, MAX_IDS if skip_locked else MAX_BATCH)
         if not target.is_plain:
             size = min(size, MAX_LOADED)
+        if locks_what_it_reads(target.rows.db):
+            size = min(size, MAX_LOCKED)
         rest, is_last = whole, False
         while not is_last:
             steps = self._steps(size)

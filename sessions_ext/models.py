@@ -1,6 +1,6 @@
 import logging
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from . import signals, verdicts
 from .conf import conf
 from .db.expressions import AppendMissing
-from .db.updates import update_returning
+from .db.indexes import PartialIndex
+from .db.updates import update, update_returning
 from .decorators import alters_data, twin
 from .lifetime import is_active
 from .limits import FIRST_OWN_ID
@@ -96,6 +97,9 @@ class UserSession(models.Model):
     providers_accessed = models.JSONField(_("providers"), default=list, blank=True)
 
     objects = UserSessionManager()
+    # Whether who asks by this session carries its latest proof. A copy of a cookie or a token that is older
+    # than the person's latest confirmation is valid and does not: see authentication.verify().
+    carries_latest_proof = True
 
     class Meta:
         verbose_name = _("user session")
@@ -112,25 +116,32 @@ class UserSession(models.Model):
             # counting active sessions, the oldest one, the limit: these name their user. The condition
             # on the user keeps other queries away. With outdated statistics ("all rows are revoked"),
             # each batch of a cleanup would read this whole index.
-            models.Index(
+            PartialIndex(
                 name="sessions_ext_active",
                 fields=["user", "created_at", "id"],
-                condition=Q(is_revoked=False, user__isnull=False),
+                where=Q(is_revoked=False, user__isnull=False),
+                otherwise=["is_revoked", "user", "created_at", "id"],
             ),
             # a user's sessions, newest first; the cascade from a deleted user
             models.Index(name="sessions_ext_newest", fields=["user", "-created_at", "-id"]),
             # cleanup of expired rows and of revoked ones. The id makes each place on the index unique.
-            models.Index(
-                name="sessions_ext_expiry", fields=["expires_at", "id"], condition=Q(is_revoked=False)
+            PartialIndex(
+                name="sessions_ext_expiry",
+                fields=["expires_at", "id"],
+                where=Q(is_revoked=False),
+                otherwise=["is_revoked", "expires_at", "id"],
             ),
-            models.Index(
-                name="sessions_ext_revoked", fields=["revoked_at", "id"], condition=Q(is_revoked=True)
+            PartialIndex(
+                name="sessions_ext_revoked",
+                fields=["revoked_at", "id"],
+                where=Q(is_revoked=True),
+                otherwise=["is_revoked", "revoked_at", "id"],
             ),
             # an impersonator's sessions; the cascade from a deleted one
-            models.Index(
+            PartialIndex(
                 name="sessions_ext_impersonator",
                 fields=["impersonator", "id"],
-                condition=Q(impersonator__isnull=False),
+                where=Q(impersonator__isnull=False),
             ),
         ]
 
@@ -152,6 +163,21 @@ class UserSession(models.Model):
         """Whether this row, as it was loaded, is active. The queryset's active() has the same rule."""
         return is_active(self, timezone.now())
 
+    def is_fresh(self, within: timedelta | None = None) -> bool:
+        """Whether the person proved who they are in this session less than `within` ago (default
+        REAUTHENTICATE_AFTER; where that is None, nobody is asked). A login and a confirmation prove it; a
+        refresh and activity do not. Never true of a session that somebody else acts in, or of an adopted
+        login before its first confirmation. No query."""
+        if self.impersonator_id or not self.is_active:
+            return False
+        within = conf.REAUTHENTICATE_AFTER if within is None else within
+        if within is None:
+            return True
+        is_proven = self.carries_latest_proof and (
+            not self.is_adopted or self.authenticated_at >= self.created_at
+        )
+        return is_proven and timezone.now() < self.authenticated_at + within
+
     @property
     def ended_at(self) -> datetime | None:
         """When this session was revoked, expired or idled out; None while it is active."""
@@ -169,6 +195,11 @@ class UserSession(models.Model):
     def is_adopted(self) -> bool:
         """Whether the login is older than the installation of this app. Nobody knows when it began."""
         return self.pk < FIRST_OWN_ID
+
+    @property
+    def is_impersonated(self) -> bool:
+        """Whether somebody else acts as the user in this session."""
+        return self.impersonator_id is not None
 
     @property
     def as_row(self) -> UserSessionQuerySet:
@@ -195,14 +226,15 @@ class UserSession(models.Model):
         if self.is_active:
             self.revoke(RevokedReason.NOT_ME)
         at = timezone.now()
-        is_recorded = bool(self.as_row.filter(disowned_at=None).update(disowned_at=at))
+        is_recorded = bool(update(self.as_row.filter(disowned_at=None), disowned_at=at))
         if is_recorded:
             self.disowned_at = at
         return is_recorded
 
     @alters_data
     def trust(self) -> bool:
-        """Mark this device as trusted if the session is active, and return whether it is."""
+        """Mark this device as trusted if the session is active and the user's own, and return whether
+        it is."""
         return self._set_trust(True)
 
     @alters_data

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import models, transaction
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from . import clients, signals, verdicts
 from .conf import conf
-from .db.locks import in_lock_order, take_write_lock
+from .db.conditions import on_other_column
+from .db.locks import everything_like, locked_values, locks_what_it_reads, take_write_lock
+from .db.mariadb import deleting_by_key
 from .db.prepared import Parameter
-from .db.updates import update_returning
+from .db.updates import update, update_returning
 from .decorators import alters_rows, twin
 from .lifetime import active, bounds, end_by_time, unended
+from .reasons import RevokedReason
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -48,6 +51,10 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     def revoked(self) -> Self:
         return self.filter(is_revoked=True)
 
+    def own(self) -> Self:
+        """Only those in which the users act themselves, and nobody else as them."""
+        return self.filter(impersonator=None)
+
     def ended(self, at: datetime | None = None) -> Self:
         """Revoked or expired, the latest end first."""
         ended = self.filter(~active(at or timezone.now()))
@@ -69,8 +76,14 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     def revoke(self, reason: str) -> int:
         """End these sessions, and return how many this call ended: 0 if all were revoked before. Such rows
         keep their first reason. One statement, or with a CACHE two in a transaction. Sends one
-        session_revoked for all of them."""
-        return len(revoke_rows(self, reason))
+        session_revoked for all of them.
+
+        With an IMPERSONATOR, the sessions in which the same users act as others end as well, uncounted:
+        of those that for_user() names, under the same other conditions. One statement more."""
+        ended = revoke_rows(self, reason)
+        if conf.IMPERSONATOR and (acting := on_other_column(self, "user", "impersonator")) is not None:
+            revoke_rows(acting, RevokedReason.IMPERSONATOR)
+        return len(ended)
 
     @alters_rows
     def touch(self, ip_address: str | None = None) -> int:
@@ -79,16 +92,18 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         now = timezone.now()
         due = self.active(at=now).filter(last_activity_at__lte=now - conf.TOUCH_INTERVAL)
         address = clients.normalise_ip(ip_address)
-        seen: dict[str, Any] = {"last_ip_address": address} if address else {}
+        seen: dict[str, Any] = {}
         if address:
             same = When(last_ip_address=address, then="last_ip_since")
+            # The address comes last: MariaDB sets one column after the other.
             seen["last_ip_since"] = Case(same, default=Value(now, models.DateTimeField()))
-        return in_lock_order(due).update(last_activity_at=now, **seen)
+            seen["last_ip_address"] = address
+        return update(due, last_activity_at=now, **seen)
 
     @alters_rows
     def trust(self) -> int:
         """Mark the devices of the active rows as trusted, and return how many rows there are. Trust
-        ends with the session."""
+        ends with the session. A session in which somebody else acts as the user is never trusted."""
         return len(trust_rows(self))
 
     @alters_rows
@@ -99,17 +114,22 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     @alters_rows
     def delete(self) -> tuple[int, dict[str, int]]:
         """Django's own delete(). It also ends the cached verdicts about these rows."""
-        if not conf.CACHE:
-            return super().delete()
         self._for_write = True
+        if not conf.CACHE and not locks_what_it_reads(self.db):
+            return super().delete()
+        if self._fields is not None:  # type: ignore[attr-defined]
+            raise TypeError("Cannot call delete() after .values() or .values_list()")
         deleted: Counter[str] = Counter()
-        with transaction.atomic(using=self.db, savepoint=False):
+        with transaction.atomic(using=self.db, savepoint=False), deleting_by_key(self.model, self.db):
             take_write_lock(self)
-            found = list(self.order_by("pk").values_list("pk", "user_id"))
-            verdicts.invalidate({user_id for _, user_id in found}, self.db)
+            # Before any row is locked, because a cache may let us wait.
+            users = set(self.order_by().values_list("user_id", flat=True)) if conf.CACHE else set()
+            verdicts.invalidate(users, self.db)
+            found = locked_values(self, "user_id")
+            verdicts.invalidate({user_id for _, user_id in found} - users, self.db)
             # Only these rows: for users who log in meanwhile, the verdicts were not ended.
             for start in range(0, max(len(found), 1), CHUNK):
-                these = self.filter(pk__in=[pk for pk, _ in found[start : start + CHUNK]])
+                these = everything_like(self).filter(pk__in=[pk for pk, _ in found[start : start + CHUNK]])
                 deleted.update(super(UserSessionQuerySet, these).delete()[1])
         self._result_cache = None
         return deleted.total(), dict(deleted)
@@ -117,7 +137,9 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     def _link_refresh_token(self, token_id: UUID | None) -> int:
         """Make `token_id` the valid refresh token of the active rows, keep the one before it for
         REFRESH_GRACE, and return how many rows there were: 0 when the session has ended."""
-        return self.active().update(
+        return update(
+            self.active(),
+            # First: MariaDB assigns from left to right.
             previous_refresh_token_id=F("refresh_token_id"),
             refresh_token_id=token_id,
             refreshed_at=timezone.now(),
@@ -130,34 +152,43 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     auntrust = twin(untrust)
 
 
-def revoke_rows(rows: UserSessionQuerySet, reason: str, at: datetime | None = None) -> list[tuple[UUID, Any]]:
-    """See UserSessionQuerySet.revoke(). Returns the id and the user of each row that it ended."""
+def revoke_rows(
+    rows: UserSessionQuerySet, reason: str, at: datetime | None = None, *, waits: bool = True
+) -> list[tuple[UUID, Any]]:
+    """See UserSessionQuerySet.revoke(). Returns the id and the user of each row that it ended. For `waits`
+    see verdicts.invalidate()."""
     if not 0 < len(reason) <= 255 or "\0" in reason:
         raise ValueError("A reason must have 1 to 255 characters and no NUL.")
     rows._for_write = True
     now, using = at or timezone.now(), rows.db
+    users: set[Any] = set()
     # In a transaction, so that no verdict holds between the commit and the news of it.
     with transaction.atomic(using=using, savepoint=False) if conf.CACHE else nullcontext():
+        if conf.CACHE:
+            take_write_lock(rows)
+            # Also for rows that another call revoked lately: its news may be on the way, or lost. And
+            # before any row is locked, because a cache may let us wait.
+            since = now - conf.VERDICT_TTL - timedelta(seconds=verdicts.MARGIN)
+            concerned = rows.filter(Q(is_revoked=False) | Q(revoked_at__gte=since)).order_by()
+            users = set(concerned.values_list("user_id", flat=True))
+            verdicts.invalidate(users, using, waits=waits)
         ended = update_returning(
-            in_lock_order(rows.filter(is_revoked=False)),
+            rows.filter(is_revoked=False),
             "id",
             "user_id",
             is_revoked=True,
             revoked_at=now,
             revoked_reason=reason,
         )
-        if conf.CACHE:
-            # Also for rows that another call revoked lately: its news may be on the way, or lost.
-            since = now - conf.VERDICT_TTL - timedelta(seconds=verdicts.MARGIN)
-            lately = rows.filter(is_revoked=True, revoked_at__gte=since).order_by()
-            users = {*lately.values_list("user_id", flat=True), *(user_id for _, user_id in ended)}
-            verdicts.invalidate(users, using)
+        verdicts.invalidate({user_id for _, user_id in ended} - users, using)  # of logins since then
     if ended:
+        session_ids = [session_id for session_id, _ in ended]
+        signals.rows_revoked.send(rows.model, session_ids=session_ids)
         signals.send_after_commit(
             signals.session_revoked,
             rows.model,
             using,
-            session_ids=[session_id for session_id, _ in ended],
+            session_ids=session_ids,
             user_ids={user_id for _, user_id in ended},
             reason=reason,
         )
@@ -167,7 +198,7 @@ def revoke_rows(rows: UserSessionQuerySet, reason: str, at: datetime | None = No
 def trust_rows(rows: UserSessionQuerySet, is_trusted: bool = True) -> list[tuple[UUID, Any]]:
     """See UserSessionQuerySet.trust(). Returns the id and the user of each active row."""
     rows._for_write = True
-    changed = update_returning(in_lock_order(rows.active()), "id", "user_id", is_trusted=is_trusted)
+    changed = update_returning(rows.active().own(), "id", "user_id", is_trusted=is_trusted)
     verdicts.invalidate({user_id for _, user_id in changed}, rows.db)
     return changed
 

@@ -3,26 +3,25 @@
 A verdict names the version of its user, a random text that is cached beside it. Whatever ends a session or
 changes its user sets a new version, after the commit. That ends every verdict that was set before, and
 every one that is set late by somebody who read the old row. If the cache evicts the version, that ends the
-verdicts as well. If the cache cannot be reached, the database answers.
+verdicts as well. While the cache does not answer, the database does; and what was cached before such an
+outage is not believed after it, because the news of an end may have been lost.
 """
 
 import hashlib
-import logging
-import secrets
+import time
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from django.core.cache import BaseCache, caches
+from django.core.cache import BaseCache
 from django.db import connections, transaction
 
 from .conf import conf
+from .outages import CHUNK, new_version, watched
 
 if TYPE_CHECKING:
     from .models import UserSession
-
-logger = logging.getLogger("sessions_ext")
 
 T = TypeVar("T")
 
@@ -31,7 +30,6 @@ LEFT_OUT = {"password", "refresh_token_id", "previous_refresh_token_id", "refres
 CLOSED = "closed"
 CACHED_VALUES = "_sessions_ext_cached_values"
 MARGIN = 60  # seconds that a version outlives every verdict that names it
-CHUNK = 1000
 
 
 class Verdict(NamedTuple):
@@ -53,11 +51,11 @@ def get(model: Any, using: str, user_id: Any, session_id: Any) -> tuple[Verdict 
         if version == CLOSED:
             return None, None
         if version is None:
-            version = _new_version()
+            version = new_version()
             is_ours = cache.add(version_key, version, _version_ttl())
             return None, version if is_ours else None
         verdict = found.get(verdict_key)
-        if verdict is None or verdict["version"] != version:
+        if verdict is None or verdict["version"] != version or verdict["at"] < _trusted_since():
             return None, version
         return _read(model, using, verdict), version
 
@@ -71,6 +69,7 @@ def set(session: "UserSession", hashes: list[str], version: str) -> None:  # noq
         return  # what was read may be older than the version, or never be committed
     verdict = {
         "version": version,
+        "at": time.time(),
         "session": _values(session),
         "user": _values(session.user),
         "hashes": hashes,
@@ -105,28 +104,22 @@ def refresh_unchanged(user: Any, using: str, update_fields: Iterable[str] | None
             setattr(user, name, value)
 
 
-def invalidate(user_ids: Iterable[Any], using: str) -> None:
+def invalidate(user_ids: Iterable[Any], using: str, *, waits: bool = True) -> None:
     """End the verdicts about these users' sessions. In a transaction, no verdict is set from now until
-    the commit. If the news of the commit is lost, none is set until the version expires."""
+    the commit. If the news of the commit is lost with this process, none is set until the version expires.
+    With `waits=False`, for a transaction that others wait for, the cache is not called before the
+    commit."""
     keys = [_version_key(user_id) for user_id in user_ids]
     if not (conf.CACHE and keys):
         return
-    if connections[using].in_atomic_block:
-        _write(keys, lambda: CLOSED)
-        transaction.on_commit(partial(_write, keys, _new_version), using=using)
-    else:
-        _write(keys, _new_version)
-
-
-def _write(keys: list[str], version: Callable[[], str]) -> None:
-    for start in range(0, len(keys), CHUNK):
-        versions = {key: version() for key in keys[start : start + CHUNK]}
-        if _asking(partial(_set_many, versions)) != []:
-            logger.error(
-                "session cache %r could not be told of a change: it may accept ended sessions for up to"
-                " VERDICT_TTL",
-                conf.CACHE,
-            )
+    tell = partial(watched(conf.CACHE).tell, keys, _version_ttl())
+    if not connections[using].in_atomic_block:
+        tell()
+        return
+    for start in range(0, len(keys) if waits else 0, CHUNK):
+        closed = dict.fromkeys(keys[start : start + CHUNK], CLOSED)
+        _asking(partial(_set_many, closed))
+    transaction.on_commit(tell, using=using)
 
 
 def _set_many(versions: dict[str, str], cache: BaseCache) -> list[Any]:
@@ -135,13 +128,11 @@ def _set_many(versions: dict[str, str], cache: BaseCache) -> list[Any]:
 
 def _asking(ask: Callable[[BaseCache], T]) -> T | None:
     """What the cache answers; None without a CACHE, or where it fails."""
-    if not conf.CACHE:
-        return None
-    try:
-        return ask(caches[conf.CACHE])
-    except Exception as error:
-        logger.warning("session cache %r failed (%s), using the database", conf.CACHE, type(error).__name__)
-        return None
+    return watched(conf.CACHE).ask(ask) if conf.CACHE else None
+
+
+def _trusted_since() -> float:
+    return watched(conf.CACHE or "").back_at
 
 
 def _read(model: Any, using: str, verdict: dict[str, Any]) -> Verdict:
@@ -181,10 +172,6 @@ def _key(*parts: Any) -> str:
     # Hashed, because a primary key may be any text. An id of another spelling is another key,
     # under which nothing is ever kept.
     return "sessions_ext." + hashlib.sha256(repr([*map(str, parts)]).encode()).hexdigest()
-
-
-def _new_version() -> str:
-    return secrets.token_urlsafe(12)
 
 
 def _version_ttl() -> float:

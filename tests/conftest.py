@@ -9,10 +9,14 @@ import pytest
 import time_machine
 from asgiref.sync import async_to_sync
 from django.core.cache import cache as django_cache
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.test import AsyncClient
 from django.utils import timezone, translation
 from playwright.sync_api import Browser
 
+from sessions_ext import activity, managers, payloads
+from sessions_ext.outages import watched
 from sessions_ext.testing import UserFactory
 from tests import programs
 from tests.browsers import Loop, Visitor, running_chromium
@@ -32,6 +36,7 @@ NEEDS_PROCESSORS = {
     HERE / "concurrency",
     HERE / "test_benchmarks.py",
     HERE / "test_redis.py",
+    HERE / "test_redis_outages.py",
     HERE / "tokens/test_races.py",
     HERE / "verdicts/test_races.py",
 }
@@ -110,6 +115,14 @@ def later():
         yield lambda seconds: traveller.shift(seconds)
 
 
+@receiver(setting_changed)
+def _write_statements_anew(setting: str, **kwargs) -> None:
+    """Statements that are written once know how to read times: on MariaDB, with a zone or without."""
+    if setting == "USE_TZ":
+        for statement in (managers.VERIFY, activity.TOUCH, payloads.LOAD):
+            statement.prepared.clear()
+
+
 @pytest.fixture(autouse=True)
 def _own_language() -> Iterator[None]:
     """A request leaves its language to its thread."""
@@ -121,6 +134,7 @@ def _own_language() -> Iterator[None]:
 def _empty_cache() -> Iterator[None]:
     yield
     django_cache.clear()
+    watched.cache_clear()
 
 
 @pytest.fixture

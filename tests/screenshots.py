@@ -4,7 +4,7 @@
 
 Each page in light, in dark, and 390 px wide, into screenshots/ (which git ignores). NAME picks
 single pages, LANGUAGE_CODE=de another language. The demo runs on SQLite unless DATABASE_URL
-names a server."""
+names a server. With --docs it takes the pictures that README shows, into docs/pictures/."""
 
 import os
 import sys
@@ -22,6 +22,11 @@ from tests.demos import running_demo
 
 FOLDER = Path(__file__).parent.parent / "screenshots"
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+PICTURES = FOLDER.parent / "docs/pictures"
+IN_DOCS = {"devices": {"width": 900, "height": 740}, "admin-overview": {"width": 1180, "height": 780}}
+CHROME = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
+)
 LOOKS = {
     "light": {"color_scheme": "light", "viewport": WIDE},
     "dark": {"color_scheme": "dark", "viewport": WIDE},
@@ -111,12 +116,14 @@ SHOTS = [
 
 
 def main(names: list[str]) -> None:
+    is_for_docs = "--docs" in names
+    names = list(IN_DOCS) if is_for_docs else names
     unknown = set(names) - {shot.name for shot in SHOTS}
     if unknown:
         raise SystemExit(f"There is no {', '.join(sorted(unknown))}.")
     shots = [shot for shot in SHOTS if not names or shot.name in names]
     os.environ.setdefault("DATABASE_URL", "sqlite://:memory:")
-    FOLDER.mkdir(exist_ok=True)
+    (PICTURES if is_for_docs else FOLDER).mkdir(exist_ok=True)
     complaints = []
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -124,23 +131,31 @@ def main(names: list[str]) -> None:
         running_chromium() as browser,
     ):
         for look, options in LOOKS.items():
+            if is_for_docs and look not in ("light", "dark"):
+                continue
+            options = {**options, "user_agent": CHROME} if is_for_docs else options
             visitors: dict[str, Visitor] = {}
             for shot in shots:
                 if shot.user not in visitors:
                     visitors[shot.user] = Visitor(browser, demo.address, **options)
                     if shot.user:
                         visitors[shot.user].log_in(shot.user)
-                take(visitors[shot.user].page, shot, FOLDER / f"{shot.name}-{look}.png")
+                page = visitors[shot.user].page
+                if is_for_docs:
+                    page.set_viewport_size(IN_DOCS[shot.name])
+                    take(page, shot, PICTURES / f"{shot.name}-{look}.png", full_page=False)
+                else:
+                    take(page, shot, FOLDER / f"{shot.name}-{look}.png")
             complaints += [complaint for one in visitors.values() for complaint in one.complaints]
     if complaints:
         raise SystemExit("The browser complained:\n" + "\n".join(complaints))
 
 
-def take(page: Page, shot: Shot, target: Path) -> None:
+def take(page: Page, shot: Shot, target: Path, full_page: bool = True) -> None:
     page.goto(shot.path, wait_until="networkidle")
     shot.steps(page)
     page.wait_for_load_state("networkidle")
-    page.screenshot(path=target, full_page=True)
+    page.screenshot(path=target, full_page=full_page)
     width = page.evaluate("document.documentElement.scrollWidth")
     wide = f"  {width} px wide: it scrolls sideways" if width > page.viewport_size["width"] else ""
     print(f"{target.relative_to(FOLDER.parent)}{wide}", flush=True)

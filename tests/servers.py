@@ -12,6 +12,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from tests.programs import needs
 
 
 @contextmanager
@@ -46,6 +49,28 @@ def wait_for(port: int, process: subprocess.Popen[bytes], log_path: Path) -> Non
                 return
         time.sleep(0.02)
     raise RuntimeError(f"the server did not start: {log_path.read_text()}")
+
+
+class Redis:
+    """A Redis of the tests' own, that keeps nothing on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.folder = folder
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self.process: Any = None
+
+    def start(self) -> None:
+        command = [needs("redis-server")]
+        command += ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        log = self.folder / "log"
+        with open(log, "a") as out:
+            self.process = subprocess.Popen([*command, "--save", ""], stdout=out, stderr=out)
+        wait_for(self.port, self.process, log)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
 
 
 class Browser:

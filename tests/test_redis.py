@@ -14,8 +14,7 @@ from django.db import connection
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserSessionFactory
 from tests import databases
-from tests.programs import needs
-from tests.servers import free_port, wait_for
+from tests.servers import Redis
 from tests.verdicts.asking import verify
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,26 +41,6 @@ with override_settings(CACHES={"default": redis}, SESSIONS_EXT={"CACHE": "defaul
             began = time.monotonic()
         print(json.dumps([accepted, last]), flush=True)
 """
-
-
-class Redis:
-    def __init__(self, folder):
-        self.port = free_port()
-        self.folder = folder
-        self.url = f"redis://127.0.0.1:{self.port}"
-        self.process = None
-
-    def start(self):
-        command = [needs("redis-server")]
-        command += ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
-        log = self.folder / "log"
-        with open(log, "a") as out:
-            self.process = subprocess.Popen([*command, "--save", ""], stdout=out, stderr=out)
-        wait_for(self.port, self.process, log)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(20)
 
 
 @pytest.fixture
@@ -132,10 +111,18 @@ def test_a_server_that_dies_and_comes_back_costs_speed_only(redis, user, django_
     assert verify(session) is None
     redis.start()  # empty
     caches["default"].close()
+    wait_until(lambda: caches["default"]._cache.get_client().keys())  # told of the revoke
     assert verify(session) is None
     for queries in (1, 0):
         with django_assert_num_queries(queries):
             assert verify(other)
+
+
+def wait_until(is_so):
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def one_key():

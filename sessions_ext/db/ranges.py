@@ -1,13 +1,17 @@
-"""Ranges of rows along an index over a time and the primary key. The key makes each place unique."""
+"""Ranges of rows along an index over a time and, where the index ends in it, the primary key. The key makes
+each place unique. Without it, rows of the same time are one place."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from django.db.models import BooleanField, F, Field, Func, QuerySet
+from django.db import connections
+from django.db.models import BooleanField, F, Field, Func, Q, QuerySet
 
+from .mariadb import reading_by
 from .prepared import Parameter, Prepared, delete, select
 
-Place = tuple[Any, Any]  # the time and the primary key of a row
+COMPARE_ROWS = ("postgresql", "sqlite")
+Place = tuple[Any, ...]  # a row's values of the index's columns
 
 
 class Range(NamedTuple):
@@ -18,12 +22,13 @@ class Range(NamedTuple):
 
 
 class Ranges:
-    """Reads and deletes the rows of a queryset range by range, in the order of `column` and then of
-    the primary key. An index must hold the rows in that order."""
+    """Reads and deletes the rows of a queryset range by range, in the order of the columns `order`, in which
+    an index holds them: that of the name `index`, if given."""
 
-    def __init__(self, rows: QuerySet[Any], column: str) -> None:
+    def __init__(self, rows: QuerySet[Any], order: tuple[str, ...], index: str = "") -> None:
         self.rows = rows
-        self.order = (column, rows.model._meta.pk.name)
+        self.order = order
+        self.index = index
         self._statements: dict[tuple[Any, ...], Prepared] = {}
 
     def within(self, part: Range) -> QuerySet[Any]:
@@ -39,19 +44,20 @@ class Ranges:
             row = self._row(Range(low, part.high), step)
             if row is None:
                 break
-            low = (row[0], row[1])
+            low = tuple(row)
             found.append(low)
         return found
 
     def delete(self, part: Range) -> int:
         """Delete the rows of the range, and return how many there were. One statement. It calls no
         receiver and follows no foreign key."""
-        statement = self._statement(part, "delete", lambda rows: delete(rows))
+        statement = self._statement(part, "delete", lambda rows: delete(rows, self.index))
         return statement.change(self.rows.db, self._values(part))
 
     def _row(self, part: Range, step: int) -> list[Any] | None:
         def write(rows: QuerySet[Any]) -> Prepared:
-            return select(rows.order_by(*self.order).values_list(*self.order)[step - 1 : step])
+            places = reading_by(self.index, rows.order_by(*self.order)).values_list(*self.order)
+            return select(places[step - 1 : step])
 
         return self._statement(part, step, write).row(self.rows.db, self._values(part))
 
@@ -64,8 +70,7 @@ class Ranges:
         return self._statements[key]
 
     def _parameters(self, end: str) -> Place:
-        time, key = (Parameter(f"{end} {name}", self.rows.model._meta.get_field(name)) for name in self.order)
-        return time, key
+        return tuple(Parameter(f"{end} {name}", self.rows.model._meta.get_field(name)) for name in self.order)
 
     def _values(self, part: Range) -> dict[str, Any]:
         return {
@@ -75,11 +80,12 @@ class Ranges:
         }
 
     def _between(self, low: Place | None, high: Place | None) -> QuerySet[Any]:
-        bounds = [_compare(self.order, sign, place) for sign, place in ((">", low), ("<=", high)) if place]
+        compare = _compare if connections[self.rows.db].vendor in COMPARE_ROWS else _compare_each
+        bounds = [compare(self.order, sign, place) for sign, place in ((">", low), ("<=", high)) if place]
         return self.rows.filter(*bounds)
 
 
-def _compare(order: tuple[str, str], sign: str, place: Place) -> Func:
+def _compare(order: tuple[str, ...], sign: str, place: Place) -> Func:
     """(time, key) > (…, …): the form for which PostgreSQL and SQLite use the index."""
     sides = _row(*map(F, order)), _row(*place)
     return Func(*sides, template="%(expressions)s", arg_joiner=f" {sign} ", output_field=BooleanField())
@@ -87,3 +93,12 @@ def _compare(order: tuple[str, str], sign: str, place: Place) -> Func:
 
 def _row(*values: Any) -> Func:
     return Func(*values, template="(%(expressions)s)", output_field=Field())
+
+
+def _compare_each(order: tuple[str, ...], sign: str, place: Place) -> Q:
+    """The same in the form for which MariaDB uses the index."""
+    strictly, last = ("gt", "gt") if sign == ">" else ("lt", "lte")
+    if len(order) == 1:
+        return Q(**{f"{order[0]}__{last}": place[0]})
+    (time, key), (at, pk) = order, place
+    return Q(**{f"{time}__{strictly}": at}) | Q(**{time: at, f"{key}__{last}": pk})

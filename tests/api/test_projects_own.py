@@ -168,7 +168,7 @@ def test_the_api_works_behind_djangos_csrf_middleware(settings, user):
 
 @pytest.mark.urls("tests.mounted_api")
 def test_the_api_works_behind_djangos_login_required_middleware(settings, user):
-    """Where its views are excepted as in the README."""
+    """Where its views are excepted as in the documentation."""
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
     app = App(user)
     assert refresh(app.tokens["refresh_token"]).status_code == 200

@@ -1,4 +1,4 @@
-"""All that the README's table shows, in one run: python -m tests.benchmarks [--slow]
+"""All that docs/project/benchmarks.md shows, in one run: python -m tests.benchmarks [--slow]
 
 The request path, the operations, the same as the table grows, and the writes; each is a module
 that can be run by itself, with options. Needs the `bench` extra.

@@ -1,5 +1,5 @@
 """What each operation on sessions costs: ours, as Django connects and with the statements that psycopg
-prepares then (see "Faster still" in the README); an equivalent SQLAlchemy 2 + asyncpg repository, which
+prepares then (see docs/caching.md); an equivalent SQLAlchemy 2 + asyncpg repository, which
 always prepares; and plain prepared psycopg.
 
     python -m tests.benchmarks.operations [--rows N] [--rounds N] [--calls N]

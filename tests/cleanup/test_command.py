@@ -150,11 +150,16 @@ def test_json_is_one_object_for_machines(user):
         "dry_run": True,
         "expired": 5,
         "revoked": 5,
-        "by_reason_and_age": {"expired": {"1 to 7 days": 5}, "revoked": {"user": {"30 to 90 days": 5}}},
+        "payloads": 0,
+        "by_reason_and_age": {
+            "expired": {"1 to 7 days": 5},
+            "revoked": {"user": {"30 to 90 days": 5}},
+            "payloads": {},
+        },
     }
     err = StringIO()
     wet = json.loads(run(json=True, verbosity=2, batch_size=2, stderr=err))
-    assert wet == {"dry_run": False, "expired": 5, "revoked": 5, "is_complete": True}
+    assert wet == {"dry_run": False, "expired": 5, "revoked": 5, "is_complete": True, "payloads": 0}
     assert len(err.getvalue().splitlines()) == 6
 
 

@@ -4,11 +4,10 @@ import time
 from datetime import datetime, timedelta
 
 import pytest
-from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.utils import timezone
 
-from sessions_ext.cleanup import AGES, CleanupResult, Target, Walk
+from sessions_ext.cleanup import AGES, CleanupResult
 from sessions_ext.models import UserSession
 from sessions_ext.signals import sessions_cleaned
 from tests.cleanup.rows import DAY, NOW, RETENTION, TICK, deletes, expired, left, make, revoked
@@ -163,13 +162,13 @@ def test_the_counts_are_sent_once_for_a_run(user, receiver_of, django_capture_on
     revoked(user, [NOW - 2 * RETENTION] * 2)
     with django_capture_on_commit_callbacks(execute=True):
         UserSession.objects.cleanup(batch_size=2, max_rows=6)
-    assert received == [{"expired": 5, "revoked": 1, "is_complete": False}]
+    assert received == [{"expired": 5, "revoked": 1, "is_complete": False, "payloads": 0}]
 
 
 def test_the_counts_read_as_words():
-    result = CleanupResult(1, 2, False)
-    assert repr(result) == "CleanupResult(expired=1, revoked=2, is_complete=False)"
-    assert result.total == 3
+    result = CleanupResult(1, 2, False, 4)
+    assert repr(result) == "CleanupResult(expired=1, revoked=2, is_complete=False, payloads=4)"
+    assert result.total == 7
 
 
 @pytest.mark.usefixtures("frozen")
@@ -182,7 +181,7 @@ def test_the_ends_of_ten_batches_are_read_ahead(user):
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(collect):
-        UserSession.objects.cleanup(batch_size=5)
+        UserSession.objects.cleanup(batch_size=5, payloads=False)
     statements = "".join({"SELECT": "s", "DELETE": "d"}.get(each, "") for each in sent)
     # Ten ends and ten batches, twice; then no end and what may be behind it, of either way to end.
     assert statements == 2 * (10 * "s" + 10 * "d") + 2 * "sd"
@@ -223,16 +222,3 @@ def test_the_filter_of_a_projects_manager_is_obeyed(user, monkeypatch):
     monkeypatch.setattr(type(UserSession.objects), "get_queryset", lambda self: rows.all())
     assert UserSession.objects.cleanup(batch_size=3) == CleanupResult(20, 0, True)
     assert set(UserSession._base_manager.all()) == set(kept)
-
-
-@pytest.mark.usefixtures("frozen")
-def test_the_walk_clears_any_table_in_the_order_of_a_time():
-    """Django's own sessions, whose key is a text and whose index has the time alone."""
-    for number in range(25):
-        Session.objects.create(session_key=f"old {number}", expire_date=NOW - number % 7 * DAY - TICK)
-    Session.objects.create(session_key="live", expire_date=NOW)
-    target = Target("expired", Session.objects.filter(expire_date__lt=NOW), "expire_date", is_plain=True)
-    walk = Walk(batch_size=4, sleep=0, max_rows=None, max_seconds=None)
-    assert sum(walk.clear(target)) == 25
-    assert target.left == []
-    assert [session.session_key for session in Session.objects.all()] == ["live"]

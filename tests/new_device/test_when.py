@@ -7,6 +7,7 @@ from django.contrib.auth.models import AbstractUser
 from django.core import mail
 from django.test import Client
 from django.utils import timezone, translation
+from django.utils.html import escape
 
 from sessions_ext.mail import send_mail_about
 from sessions_ext.models import UserSession
@@ -92,7 +93,7 @@ def test_it_greets_by_a_name_or_by_none(user, monkeypatch, name, greeting):
     sign_in(user, agent=IPHONE)
     (message,) = mail.outbox
     assert message.body.splitlines()[0] == greeting
-    assert f"<p>{greeting}</p>" in message.alternatives[0][0]
+    assert f"<p>{escape(greeting)}</p>" in message.alternatives[0][0]
 
 
 def test_a_user_model_without_short_names_is_greeted_by_none(user, monkeypatch):

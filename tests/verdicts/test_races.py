@@ -7,7 +7,7 @@ from django.core.cache import cache
 from django.core.cache.backends.locmem import LocMemCache
 from django.db import connection, models, transaction
 
-from sessions_ext import verdicts
+from sessions_ext import outages, verdicts
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserSessionFactory
 from tests.verdicts.asking import verify
@@ -83,14 +83,13 @@ def test_a_second_revoke_that_returns_first_has_ended_the_verdict(user, monkeypa
     session = UserSessionFactory(user=user)
     assert verify(session)
     reached, go_on = threading.Event(), threading.Event()
-    write = verdicts._write
+    tell = outages.Watched.tell
 
-    def write_late(keys, version):
-        if version() != verdicts.CLOSED:
-            monkeypatch.setattr(verdicts, "_write", write)
-            reached.set()
-            assert go_on.wait(20)
-        write(keys, version)
+    def tell_late(*args):
+        monkeypatch.setattr(outages.Watched, "tell", tell)
+        reached.set()
+        assert go_on.wait(20)
+        return tell(*args)
 
     def first():
         try:
@@ -98,7 +97,7 @@ def test_a_second_revoke_that_returns_first_has_ended_the_verdict(user, monkeypa
         finally:
             connection.close()
 
-    monkeypatch.setattr(verdicts, "_write", write_late)
+    monkeypatch.setattr(outages.Watched, "tell", tell_late)
     thread = threading.Thread(target=first, daemon=True)
     thread.start()
     assert reached.wait(20)
@@ -120,7 +119,7 @@ def test_a_process_that_dies_after_its_revoke_revives_nothing(user, monkeypatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as dying:
-        dying.setattr(verdicts, "_new_version", die)
+        dying.setattr(outages, "new_version", die)
         with pytest.raises(KeyboardInterrupt):
             by_one(session)
     session.refresh_from_db()

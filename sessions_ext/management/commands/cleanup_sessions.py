@@ -2,6 +2,7 @@ import json
 import re
 import signal
 import sys
+from argparse import BooleanOptionalAction
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -55,6 +56,11 @@ class Command(BaseCommand):
             action="store_true",
         )
         add("--json", "Write one JSON object instead of the summary.", action="store_true")
+        add(
+            "--payloads",
+            "Delete the expired rows of Django's own session table, too. Default: where there is one.",
+            action=BooleanOptionalAction,
+        )
         add("--yes", "Allow a --before in the future, which ends active sessions.", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -68,6 +74,7 @@ class Command(BaseCommand):
             "before": _read(options, "before", _date, "an ISO 8601 date or time"),
             "retention": _read(options, "retention", _duration, "a duration such as 12h, 30d or 3600"),
             "include_active": options["yes"],
+            "payloads": options["payloads"],
         }
         bounds = {
             "batch_size": _read(options, "batch_size", int, "a whole number"),
@@ -86,7 +93,8 @@ class Command(BaseCommand):
                 result = sessions.cleanup(**which, **bounds, progress=progress, should_stop=should_stop)
         except ArgumentError as error:
             hint = " Use --yes if you mean it." if "future" in str(error) else ""
-            raise CommandError(f"--{str(error).replace('_', '-')}{hint}") from None
+            name, _, rest = str(error).partition(" ")
+            raise CommandError(f"--{name.replace('_', '-')} {rest}{hint}") from None
         self._tell(result, options)
         if not result.is_complete:
             sys.exit(WORK_LEFT)
@@ -98,12 +106,15 @@ class Command(BaseCommand):
             rest = "" if result.is_complete else " More are left."
             line = f"Deleted {result.expired} expired and {result.revoked} revoked sessions."
             self.stdout.write(line + rest)
+            if result.payloads:
+                self.stdout.write(f"Deleted {result.payloads} expired rows of Django's session table.")
 
     def _tell_preview(self, preview: CleanupPreview, options: dict[str, Any]) -> None:
         expired = sum(preview.expired.values())
         revoked = sum(sum(ages.values()) for ages in preview.revoked.values())
+        payloads = sum(preview.payloads.values())
         if options["json"]:
-            totals = {"dry_run": True, "expired": expired, "revoked": revoked}
+            totals = {"dry_run": True, "expired": expired, "revoked": revoked, "payloads": payloads}
             self.stdout.write(json.dumps({**totals, "by_reason_and_age": asdict(preview)}))
         if options["json"] or not options["verbosity"]:
             return
@@ -113,6 +124,8 @@ class Command(BaseCommand):
                 if age in ages:
                     self.stdout.write(f"{ages[age]:>12}  {age:<14}  {shown}")
         self.stdout.write(f"Would delete {expired} expired and {revoked} revoked sessions.")
+        if payloads:
+            self.stdout.write(f"Would delete {payloads} expired rows of Django's session table.")
 
     def _progress(
         self, sessions: UserSessionManager, which: Any, bounds: Any, options: dict[str, Any]
@@ -130,7 +143,9 @@ class Command(BaseCommand):
 
     @staticmethod
     def _tell_batch(out: OutputWrapper, done: CleanupResult) -> None:
-        out.write(f"{done.expired} expired and {done.revoked} revoked sessions so far", str)
+        counts = f"{done.expired} expired and {done.revoked} revoked sessions"
+        payloads = f", {done.payloads} rows of Django's session table" if done.payloads else ""
+        out.write(f"{counts}{payloads} so far", str)
         out.flush()
 
 
@@ -139,7 +154,8 @@ def _bar(
     tqdm: Any, sessions: UserSessionManager, which: Any, max_rows: int | None
 ) -> Iterator[Callable[[CleanupResult], None]]:
     preview = sessions.preview_cleanup(**which)
-    total = sum(sum(ages.values()) for ages in (preview.expired, *preview.revoked.values()))
+    counts = (preview.expired, *preview.revoked.values(), preview.payloads)
+    total = sum(sum(ages.values()) for ages in counts)
     with tqdm(total=min(total, max_rows or total), unit=" rows", unit_scale=True, file=sys.stderr) as bar:
         yield lambda done: bar.update(done.total - bar.n)
 

@@ -1,0 +1,119 @@
+"""The expired rows of Django's own session table."""
+
+import json
+from importlib import import_module
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.core.management import CommandError
+from django.db.models.signals import post_delete
+
+from sessions_ext.cleanup import CleanupResult
+from sessions_ext.models import UserSession
+from tests.cleanup.command import dead, run
+from tests.cleanup.rows import DAY, NOW, TICK, deletes, left
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen")]
+
+
+@pytest.fixture
+def stored():
+    """Ten rows that have expired, and one that has not."""
+    for number in range(10):
+        Session.objects.create(session_key=f"old {number}", expire_date=NOW - number * DAY - TICK)
+    return Session.objects.create(session_key="live", expire_date=NOW)
+
+
+@pytest.mark.parametrize("backend", ["django.contrib.sessions.backends", "sessions_ext.engines"])
+@pytest.mark.parametrize("engine", ["db", "cached_db"])
+def test_they_go_after_the_sessions_own_rows(user, settings, stored, backend, engine):
+    settings.SESSION_ENGINE = f"{backend}.{engine}"
+    dead(user, 2)
+    told = []
+    result = UserSession.objects.cleanup(batch_size=4, progress=lambda done: told.append(done.payloads))
+    assert result == CleanupResult(expired=2, revoked=2, payloads=10)
+    assert told == [0, 0, 4, 8, 10]
+    assert Session.objects.get() == stored
+
+
+@pytest.mark.parametrize("engine", ["cache", "file", "signed_cookies"])
+def test_where_the_engine_keeps_no_rows_the_table_is_left_alone(settings, stored, engine):
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    assert UserSession.objects.cleanup().payloads == 0
+    assert Session.objects.count() == 11
+    with pytest.raises(CommandError, match=r"^--payloads: SESSION_ENGINE keeps no sessions"):
+        run(payloads=True)
+
+
+def test_what_still_opens_a_session_stays_whatever_before_says(stored):
+    assert UserSession.objects.cleanup(before=NOW + DAY, include_active=True).payloads == 10
+    assert Session.objects.get() == stored
+
+
+def test_before_leaves_out_what_expired_later(stored):
+    assert UserSession.objects.cleanup(before=NOW - 7 * DAY).payloads == 3
+
+
+def test_a_key_that_still_opens_a_session_is_never_deleted(client, user, settings):
+    settings.SESSION_ENGINE = "sessions_ext.engines.db"
+    client.force_login(user)
+    UserSession.objects.cleanup()
+    store = import_module(settings.SESSION_ENGINE).SessionStore(client.session.session_key)
+    assert store["_auth_user_id"] == str(user.pk)
+
+
+@pytest.mark.parametrize(("given", "gone"), [({}, 10), ({"payloads": True}, 10), ({"payloads": False}, 0)])
+def test_the_command_may_be_told_to(stored, given, gone):
+    words = run(**given).splitlines()
+    assert words[0] == "Deleted 0 expired and 0 revoked sessions."
+    assert words[1:] == ["Deleted 10 expired rows of Django's session table."] * bool(gone)
+    assert Session.objects.count() == 11 - gone
+
+
+def test_the_command_counts_them_for_people_and_for_machines(stored):
+    assert run(dry_run=True).splitlines()[-1] == "Would delete 10 expired rows of Django's session table."
+    dry = json.loads(run(dry_run=True, json=True))
+    assert dry["payloads"] == sum(dry["by_reason_and_age"]["payloads"].values()) == 10
+    assert json.loads(run(json=True))["payloads"] == 10
+
+
+def test_verbosity_2_counts_them_batch_by_batch(stored):
+    assert run(verbosity=2, batch_size=6).splitlines()[:2] == [
+        "0 expired and 0 revoked sessions, 6 rows of Django's session table so far",
+        "0 expired and 0 revoked sessions, 10 rows of Django's session table so far",
+    ]
+
+
+def test_the_bounds_count_them(stored):
+    with pytest.raises(SystemExit) as stopped:
+        run(max_rows=7)
+    assert stopped.value.code == 75
+    assert Session.objects.count() == 4
+
+
+def test_another_database_is_not_the_one_with_the_table(user, stored):
+    with pytest.raises(CommandError, match=r"^--payloads: "):
+        run(database="other", payloads=True)
+
+
+def test_a_projects_receiver_is_told_of_each(stored):
+    told = []
+
+    def receive(sender, instance, **kwargs):
+        told.append(instance.pk)
+
+    post_delete.connect(receive, sender=Session)
+    try:
+        assert UserSession.objects.cleanup().payloads == 10
+    finally:
+        post_delete.disconnect(receive, sender=Session)
+    assert sorted(told) == [f"old {number}" for number in range(10)]
+
+
+def test_rows_that_expired_at_one_moment_go_together():
+    for number in range(9):
+        Session.objects.create(session_key=f"old {number}", expire_date=NOW - DAY)
+    with deletes() as sizes:
+        assert UserSession.objects.cleanup(batch_size=4).payloads == 9
+    assert [size for size in sizes if size] == [9]
+    assert left() == set()
