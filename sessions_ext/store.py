@@ -156,8 +156,7 @@ class VerifiedStore(SessionBase):
         note_login(self)
 
     def renew_login(self, session: UserSession) -> None:
-        """Carry the latest proof of the login at hand, whose session key becomes new with the answer. (Not
-        before: Django sets no cookie with an error.)"""
+        """Carry the latest proof. The session key becomes new with the answer, and not with an error's."""
         self[STAMP_KEY] = authentication.stamp(session)
         self.renews_key = True
 

@@ -308,7 +308,8 @@ def _decode(token: Any, type: str) -> dict[str, Any] | None:
             )
         except jwt.InvalidSignatureError:
             continue
-        except jwt.InvalidTokenError:
+        # The others are what PyJWT before 2.15 raises for claims of another kind.
+        except (jwt.InvalidTokenError, TypeError, OverflowError, RecursionError):
             return None
         return claims if claims["type"] == type and _are_of_their_kinds(claims) else None
     return None

@@ -87,6 +87,7 @@ class RateThrottle(threading.local, SimpleRateThrottle):
         self.seconds_left = 0.0
 
     def allow_request(self, request: HttpRequest) -> bool:
+        request._sessions_ext_throttle = self  # type: ignore[attr-defined]
         rate = ninja.conf.settings.DEFAULT_THROTTLE_RATES.get(self.scope or "")
         if rate is None:
             return True

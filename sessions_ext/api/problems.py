@@ -5,11 +5,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy
+from django.views.decorators.debug import sensitive_variables
 
 from ..endings import SessionEnded
 from ..step_up import DETAIL, noted_max_age
@@ -101,6 +103,9 @@ def finish_answers(run: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
             more |= _told(request) if code == "not_authenticated" else {}
             response.content = json.dumps(details(code) | more).encode()
             response["Content-Type"] = PROBLEM_TYPE
+        throttle = getattr(request, "_sessions_ext_throttle", None)
+        if response.status_code == 429 and throttle:  # ninja itself tells it from 1.7 on
+            response["Retry-After"] = str(ceil(throttle.wait()))
         if response.status_code == 401 and not response.has_header("WWW-Authenticate"):
             response["WWW-Authenticate"] = challenge(request)
         response["Cache-Control"] = "no-store"
@@ -126,6 +131,7 @@ def _answer(code: str, headers: dict[str, str] | None = None, **more: Any) -> Ht
     return response
 
 
+@sensitive_variables("token")
 def _told(request: Any) -> dict[str, Any]:
     """Why the session of the caller's own token or cookie has ended, as a member of a problem."""
     token = bearer_token(request)

@@ -12,6 +12,9 @@ from django.utils import timezone
 from sessions_ext.models import UserSession
 from tests.docs.pages import ROOT, fenced
 
+# Making a table commits on MariaDB.
+pytestmark = pytest.mark.once
+
 TABLES = {"django-user-sessions": "user_sessions_session", "django-qsessions": "qsessions_session"}
 
 

@@ -9,13 +9,14 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 from django.core import signing
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from sessions_ext import step_up
 from sessions_ext.models import UserSession
 from sessions_ext.store import ID_KEY
 from sessions_ext.testing import UserFactory, log_in
+from tests.views.conftest import long_ago
 from tests.views.pages import text
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.stepping_up")]
@@ -357,6 +358,20 @@ def test_who_has_no_password_proves_it_elsewhere_and_comes_back(gone, single, la
     log_in(gone, single)  # as a provider's callback does
     assert gone.get(next_of(away)).url == "/secret/"
     assert gone.get("/secret/").status_code == 200
+
+
+def test_without_time_zones_it_is_the_same(client, user, settings):
+    settings.SESSIONS_EXT = {"REAUTHENTICATE_URL": "sso"}
+    user.set_unusable_password()
+    user.save()
+    with override_settings(USE_TZ=False):
+        here = log_in(client, user)
+        long_ago(here)
+        away = client.get(asked(client)).url
+        assert client.get(next_of(away)).status_code == 403
+        log_in(client, user)
+        assert client.get(next_of(away)).url == "/secret/"
+        assert client.get("/secret/").status_code == 200
 
 
 def test_a_provider_that_logs_out_first_brings_people_back_too(gone, single, settings):

@@ -6,7 +6,7 @@ from html import unescape
 import pytest
 from django.contrib.auth import get_user_model
 from django.core import signing
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import path
 
 from sessions_ext import make_room
@@ -74,6 +74,16 @@ def test_it_is_the_same_in_the_async_world(apost, aget, user, there):
     apost(response.url, {"session": str(there.pk)})
     assert reason_of(there) == "user"
     assert apost("/alogin/", credentials(user)).content.decode() == user.get_username()
+
+
+def test_without_time_zones_it_is_the_same(client, user, settings):
+    with override_settings(USE_TZ=False):
+        there = UserSession.objects.start(user)
+        url = knock(client, user)
+        assert buttons(client.get(url)) == [str(there.pk)]
+        assert "There is room for this device now." in text(client.post(url, {"session": str(there.pk)}))
+        log_in(client, user)
+        assert client.get(url).status_code == 404
 
 
 def test_looking_ends_nothing(client, user, there):
