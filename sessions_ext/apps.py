@@ -13,7 +13,7 @@ class SessionsExtConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks  # noqa: F401
+        from . import checks, database_checks  # noqa: F401
 
         if apps.is_installed("django.contrib.auth"):
             from . import receivers
