@@ -17,7 +17,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from . import verdicts
+from . import signals, verdicts
 from .conf import conf
 from .db.updates import update
 from .models import UserSession
@@ -61,8 +61,11 @@ def verify(
     if verdict and verdict.session.is_active:
         login = judge(verdict.session, verdict.hashes, backend, holds, stamp)
         if login.user is not None:
+            signals.verdict_asked.send(UserSession, is_hit=True)
             return login
         # The cache may be behind; the database is not.
+    if may_be_cached and conf.CACHE:
+        signals.verdict_asked.send(UserSession, is_hit=False)
     session = UserSession.objects.verify(user_id, session_id)
     if session is None:
         return None

@@ -42,6 +42,7 @@ LEVELS = [
         "forms",
         "login_hooks",
         "management",
+        "metrics",
         "rest_framework",
         "templatetags",
         "testing",
