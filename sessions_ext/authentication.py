@@ -7,7 +7,8 @@ carries. The row comes from the CACHE, where one is set, or else from the databa
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import auth
@@ -113,6 +114,12 @@ def is_rolled_back(session: UserSession) -> bool:
         return False
     session.authenticated_at = before
     return True
+
+
+def djangos_user(session: Any) -> Any:
+    """Who is logged in by the data of a session by Django's own rules, or None."""
+    user = auth.get_user(cast("HttpRequest", SimpleNamespace(session=session)))
+    return user if user.is_authenticated else None
 
 
 def _judge(

@@ -100,10 +100,7 @@ def _row_of(store: Any, user: Any) -> UserSession | None:
     session = UserSession.objects.verify(user.pk, current) if current else None
     if session is None or not authentication.renew(session):
         return None
-    if isinstance(store, VerifiedStore):
-        store.renew_key()
-    else:
-        store.cycle_key()
+    store.cycle_key()
     return session
 
 
@@ -210,6 +207,7 @@ def on_user_saved(
             session = store.login.session
             session.untrust()
             authentication.renew(session)
+            store.has_changed_password = True
             store.new_hash = next(authentication.auth_hashes(instance), None)
             sessions = sessions.exclude(pk=session.pk)
         sessions.revoke(RevokedReason.PASSWORD_CHANGE)

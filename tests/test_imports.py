@@ -48,7 +48,7 @@ LEVELS = [
         "urls",
     }
     | {"views"},
-    {"checks"},
+    {"checks", "database_checks"},
     {"apps"},
 ]
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
