@@ -60,7 +60,7 @@ def verify(
     if may_be_cached:
         verdict, version = verdicts.get(UserSession, sessions.db, user_id, session_id)
     if verdict and verdict.session.is_active:
-        login = _judge(verdict.session, verdict.hashes, backend, holds, stamp)
+        login = judge(verdict.session, verdict.hashes, backend, holds, stamp)
         if login.user is not None:
             return login
         # The cache may be behind; the database is not.
@@ -69,7 +69,7 @@ def verify(
         return None
     if version:
         verdicts.set(session, list(auth_hashes(session.user)), version)
-    return _judge(session, None, backend, holds, stamp)
+    return judge(session, None, backend, holds, stamp)
 
 
 def auth_hashes(user: Any) -> Iterator[str]:
@@ -122,13 +122,16 @@ def djangos_user(session: Any) -> Any:
     return user if user.is_authenticated else None
 
 
-def _judge(
+def judge(
     session: UserSession,
     hashes: list[str] | None,
     backend: Any,
     holds: Callable[[str], bool],
     carried: int | None,
 ) -> Login:
+    """The login of whoever carries these by this row, which is active and has its user loaded; see
+    verify(). `hashes` are those of the user where they are known. No query, but of a backend that looks
+    for users in its own way."""
     session.carries_latest_proof = carried is not None and carried >= stamp(session)
     user, ends = _user_of(session, backend)
     if user is None:

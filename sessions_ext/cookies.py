@@ -1,10 +1,6 @@
-<<<<<<< HEAD:sessions_ext/cookies.py
 """What an answer does to the browser's cookie: it gives a new session key, or leaves the cookie alone."""
-=======
-"""A new session key for a login that goes on."""
 
 from typing import Any
->>>>>>> 056e80cb0c9763a416756ad9d63d36a16084542e:sessions_ext/renewal.py
 
 from django.contrib.sessions.backends.base import SessionBase
 

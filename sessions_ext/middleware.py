@@ -231,6 +231,8 @@ def moved_end(store: VerifiedStore, session: UserSession, response: HttpResponse
     if not is_saved(store, response) or (end := cookie_end(store)) is None:
         return None
     latest = session.created_at + longest(session.is_impersonated)
+    if session.is_adopted:  # it may have begun longer ago, and then ends when it would have
+        latest = max(latest, session.expires_at)
     end, ahead = min(end, latest), conf.TOUCH_INTERVAL
     if abs(end - session.expires_at) > ahead:
         return end

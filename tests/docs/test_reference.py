@@ -15,7 +15,7 @@ from sessions_ext.managers import UserSessionManager
 from sessions_ext.models import UserSession
 from sessions_ext.querysets import UserSessionQuerySet
 from sessions_ext.reasons import RevokedReason, ended_by
-from tests.docs.pages import PAGES, ROOT, name, rows
+from tests.docs.pages import PAGES, ROOT, name, rows, section
 from tests.test_imports import LEVEL_OF
 
 pytestmark = pytest.mark.once
@@ -64,14 +64,17 @@ def test_the_error_codes_are_those_of_the_code():
     assert told == {code: status for code, (status, _) in PROBLEMS.items()}
 
 
-def test_the_options_are_those_of_the_command():
-    parser = load_command_class("sessions_ext", "cleanup_sessions").create_parser("manage.py", "x")
+@pytest.mark.parametrize("command", ["cleanup_sessions", "adopt_sessions"])
+def test_the_options_are_those_of_the_command(command):
+    parser = load_command_class("sessions_ext", command).create_parser("manage.py", "x")
     options = {
-        action.option_strings[-1]
+        option
         for action in parser._actions
         if action.dest not in DJANGOS and action.dest != "skip_checks"
+        for option in action.option_strings
     }
-    assert set(table("commands.md")) == options
+    told = [row[0] for row in rows(section("docs/reference/commands.md", command)) if row[0].startswith("`")]
+    assert {option for cell in told for option in re.findall(r"--[\w-]+", cell)} == options
 
 
 def test_the_columns_are_those_of_the_model():
