@@ -175,7 +175,7 @@ def main():
     options = parser.parse_args()
     os.environ["DJANGO_SETTINGS_MODULE"] = SETTINGS
     with own_database() as versions:
-        print(f"{versions}\nwaits in ms: number, 99.9th percentile, slowest\n")
+        print(f"{versions}\nwaits in ms: number, 99.9th percentile, slowest\n", flush=True)
         heads = ("saves", "logins", "touches", "lock waits")
         print(f"{'rows':>10}  {'':<8} {'rows/s':>8}  {'  '.join(f'{head:>24}' for head in heads)}")
         for rows in options.rows:
@@ -183,7 +183,10 @@ def main():
             acts = traffic(keys)
             seconds, waits = beside(acts, options.per_second, lambda: adopt(options.kills))
             check(keys)
-            print(f"{rows:>10,}  {'adopting':<8} {rows / seconds:>8,.0f}  {'  '.join(map(spread, waits))}")
+            print(
+                f"{rows:>10,}  {'adopting':<8} {rows / seconds:>8,.0f}  {'  '.join(map(spread, waits))}",
+                flush=True,
+            )
             _, waits = beside(acts, options.per_second, lambda: time.sleep(20))
             print(f"{rows:>10,}  {'nothing':<8} {'':>8}  {'  '.join(map(spread, waits))}", flush=True)
 
