@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from .conf import conf, duration
+from .db.hints import deleting_by_key
 from .db.locks import lock_briefly, locked, try_briefly
 from .db.ranges import Place, Range, Ranges
 
@@ -65,17 +66,19 @@ class ArgumentError(ValueError):
 @dataclass
 class Target:
     """Rows to delete, in the order of an index over the columns `order`, the first of which is the time
-    when they ended. `left` lists the ranges still to do. `is_plain` says that a plain DELETE is enough:
-    no receiver and no foreign key needs the rows loaded."""
+    when they ended. `index` names it where the database may have to be told. `left` lists the ranges still
+    to do. `is_plain` says that a plain DELETE is enough: no receiver and no foreign key needs the rows
+    loaded."""
 
     name: str
     rows: QuerySet[Any]
     order: tuple[str, ...]
     is_plain: bool
+    index: str = ""
     left: list[Range] = field(default_factory=lambda: [Range()])
 
     def __post_init__(self) -> None:
-        self.ranges = Ranges(self.rows, *self.order)
+        self.ranges = Ranges(self.rows, *self.order, index=self.index)
 
     def places(self, part: Range, steps: list[int]) -> list[Place] | None:
         """See Ranges.places(). None where it met a lock, such as a migration's."""
@@ -95,7 +98,8 @@ class Target:
         return lock_briefly(lock, self.rows.db, self._delete)
 
     def _delete(self, rows: QuerySet[Any]) -> int:
-        return rows.delete()[1].get(rows.model._meta.label, 0)
+        with deleting_by_key(rows.model, rows.db):
+            return rows.delete()[1].get(rows.model._meta.label, 0)
 
 
 def expired_and_revoked(
@@ -112,8 +116,8 @@ def expired_and_revoked(
     expired = rows.filter(is_revoked=False, expires_at__lt=before or now - conf.EXPIRED_RETENTION)
     revoked = rows.filter(is_revoked=True, revoked_at__lt=now - kept)
     return [
-        Target("expired", expired, ("expires_at", "id"), is_plain),
-        Target("revoked", revoked, ("revoked_at", "id"), is_plain),
+        Target("expired", expired, ("expires_at", "id"), is_plain, "sessions_ext_expiry"),
+        Target("revoked", revoked, ("revoked_at", "id"), is_plain, "sessions_ext_revoked"),
     ]
 
 

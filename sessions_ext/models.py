@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from . import signals, verdicts
 from .conf import conf
 from .db.expressions import AppendMissing
+from .db.indexes import PartialIndex
 from .db.updates import update_returning
 from .decorators import alters_data, twin
 from .lifetime import is_active
@@ -112,25 +113,32 @@ class UserSession(models.Model):
             # counting active sessions, the oldest one, the limit: these name their user. The condition
             # on the user keeps other queries away. With outdated statistics ("all rows are revoked"),
             # each batch of a cleanup would read this whole index.
-            models.Index(
+            PartialIndex(
                 name="sessions_ext_active",
                 fields=["user", "created_at", "id"],
-                condition=Q(is_revoked=False, user__isnull=False),
+                where=Q(is_revoked=False, user__isnull=False),
+                otherwise=["is_revoked", "user", "created_at", "id"],
             ),
             # a user's sessions, newest first; the cascade from a deleted user
             models.Index(name="sessions_ext_newest", fields=["user", "-created_at", "-id"]),
             # cleanup of expired rows and of revoked ones. The id makes each place on the index unique.
-            models.Index(
-                name="sessions_ext_expiry", fields=["expires_at", "id"], condition=Q(is_revoked=False)
+            PartialIndex(
+                name="sessions_ext_expiry",
+                fields=["expires_at", "id"],
+                where=Q(is_revoked=False),
+                otherwise=["is_revoked", "expires_at", "id"],
             ),
-            models.Index(
-                name="sessions_ext_revoked", fields=["revoked_at", "id"], condition=Q(is_revoked=True)
+            PartialIndex(
+                name="sessions_ext_revoked",
+                fields=["revoked_at", "id"],
+                where=Q(is_revoked=True),
+                otherwise=["is_revoked", "revoked_at", "id"],
             ),
             # an impersonator's sessions; the cascade from a deleted one
-            models.Index(
+            PartialIndex(
                 name="sessions_ext_impersonator",
                 fields=["impersonator", "id"],
-                condition=Q(impersonator__isnull=False),
+                where=Q(impersonator__isnull=False),
             ),
         ]
 

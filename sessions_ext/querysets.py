@@ -14,9 +14,10 @@ from django.utils import timezone
 
 from . import clients, signals, verdicts
 from .conf import conf
-from .db.locks import in_lock_order, take_write_lock
+from .db.hints import deleting_by_key
+from .db.locks import everything_like, locked_values, locks_what_it_reads, take_write_lock
 from .db.prepared import Parameter
-from .db.updates import update_returning
+from .db.updates import update, update_returning
 from .decorators import alters_rows, twin
 from .lifetime import active, bounds, end_by_time, unended
 
@@ -79,11 +80,13 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         now = timezone.now()
         due = self.active(at=now).filter(last_activity_at__lte=now - conf.TOUCH_INTERVAL)
         address = clients.normalise_ip(ip_address)
-        seen: dict[str, Any] = {"last_ip_address": address} if address else {}
+        seen: dict[str, Any] = {}
         if address:
             same = When(last_ip_address=address, then="last_ip_since")
+            # First: MariaDB assigns from left to right.
             seen["last_ip_since"] = Case(same, default=Value(now, models.DateTimeField()))
-        return in_lock_order(due).update(last_activity_at=now, **seen)
+            seen["last_ip_address"] = address
+        return update(due, last_activity_at=now, **seen)
 
     @alters_rows
     def trust(self) -> int:
@@ -99,17 +102,16 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     @alters_rows
     def delete(self) -> tuple[int, dict[str, int]]:
         """Django's own delete(). It also ends the cached verdicts about these rows."""
-        if not conf.CACHE:
-            return super().delete()
         self._for_write = True
+        if not conf.CACHE and not locks_what_it_reads(self.db):
+            return super().delete()
         deleted: Counter[str] = Counter()
-        with transaction.atomic(using=self.db, savepoint=False):
-            take_write_lock(self)
-            found = list(self.order_by("pk").values_list("pk", "user_id"))
+        with transaction.atomic(using=self.db, savepoint=False), deleting_by_key(self.model, self.db):
+            found = locked_values(self, "user_id")
             verdicts.invalidate({user_id for _, user_id in found}, self.db)
             # Only these rows: for users who log in meanwhile, the verdicts were not ended.
             for start in range(0, max(len(found), 1), CHUNK):
-                these = self.filter(pk__in=[pk for pk, _ in found[start : start + CHUNK]])
+                these = everything_like(self).filter(pk__in=[pk for pk, _ in found[start : start + CHUNK]])
                 deleted.update(super(UserSessionQuerySet, these).delete()[1])
         self._result_cache = None
         return deleted.total(), dict(deleted)
@@ -117,7 +119,9 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     def _link_refresh_token(self, token_id: UUID | None) -> int:
         """Make `token_id` the valid refresh token of the active rows, keep the one before it for
         REFRESH_GRACE, and return how many rows there were: 0 when the session has ended."""
-        return self.active().update(
+        return update(
+            self.active(),
+            # First: MariaDB assigns from left to right.
             previous_refresh_token_id=F("refresh_token_id"),
             refresh_token_id=token_id,
             refreshed_at=timezone.now(),
@@ -151,7 +155,7 @@ def revoke_rows(
             users = set(concerned.values_list("user_id", flat=True))
             verdicts.invalidate(users, using, waits=waits)
         ended = update_returning(
-            in_lock_order(rows.filter(is_revoked=False)),
+            rows.filter(is_revoked=False),
             "id",
             "user_id",
             is_revoked=True,
@@ -174,7 +178,7 @@ def revoke_rows(
 def trust_rows(rows: UserSessionQuerySet, is_trusted: bool = True) -> list[tuple[UUID, Any]]:
     """See UserSessionQuerySet.trust(). Returns the id and the user of each active row."""
     rows._for_write = True
-    changed = update_returning(in_lock_order(rows.active()), "id", "user_id", is_trusted=is_trusted)
+    changed = update_returning(rows.active(), "id", "user_id", is_trusted=is_trusted)
     verdicts.invalidate({user_id for _, user_id in changed}, rows.db)
     return changed
 

@@ -9,13 +9,15 @@ from django.contrib.auth.hashers import get_hasher, identify_hasher, is_password
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
-from django.db import connections, router
+from django.db import router
 from django.db.models import F
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.http import HttpRequest
 
 from . import authentication, verdicts
 from .conf import conf
+from .db.locks import locked
+from .db.updates import update
 from .mail import send_mail_about
 from .models import RevokedReason, UserSession
 from .new_device import is_new_device, is_one_mail_too_many
@@ -188,7 +190,7 @@ def on_user_saved(
             sessions = sessions.exclude(pk=store.login.session.pk)
         # Django signs the other devices out, because they carry the old auth hash. But nobody has
         # changed the password: another stamp makes them outdated logins instead of revoked ones.
-        sessions.active().update(authenticated_at=F("authenticated_at") - timedelta(microseconds=1))
+        update(sessions.active(), authenticated_at=F("authenticated_at") - timedelta(microseconds=1))
         verdicts.invalidate({instance.pk}, using)
     elif _saves(sender, "is_active", update_fields) and not instance.is_active and not _may_log_in(instance):
         sessions.revoke(RevokedReason.USER_DISABLED)
@@ -214,12 +216,10 @@ def _renews_hash(user: Any, *stored: str) -> bool:
 
 
 def before_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
-    """Lock the user's rows in the order in which a revoke locks them. Otherwise the two may deadlock on
-    PostgreSQL. Django deletes within a transaction."""
+    """Lock the user's rows in the order in which a revoke locks them. Otherwise the two may deadlock.
+    Django deletes within a transaction."""
     verdicts.invalidate({instance.pk}, using)
-    if connections[using].features.has_select_for_update:
-        rows = UserSession.objects.for_user(instance).using(using).order_by("pk").select_for_update()
-        list(rows.values_list("pk"))
+    locked(UserSession.objects.for_user(instance).using(using).order_by("pk"))
 
 
 def key_of(model: Any) -> Any:

@@ -26,6 +26,10 @@ SERVER = {
 def url() -> str:
     """DATABASE_URL, or that of a PostgreSQL server started for this run and deleted with it."""
     if given := os.environ.get("DATABASE_URL"):
+        if given.startswith("mysql"):
+            import pymysql
+
+            pymysql.install_as_MySQLdb()  # in the place of mysqlclient, which has to be compiled
         return given
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it notes where it keeps its lock file
@@ -58,9 +62,9 @@ def url_of(connection) -> str:
 
 @contextmanager
 def empty(folder: Path) -> Iterator[str]:
-    """The URL of a database of its own: on the server of this run, or an SQLite file in `folder`."""
+    """The URL of a database of its own: on the PostgreSQL server of this run, or an SQLite file in `folder`."""
     server = os.environ["DATABASE_URL"]
-    if server.startswith("sqlite"):
+    if not server.startswith("postgres"):
         yield f"sqlite:///{folder}/empty.sqlite3"
         return
     import psycopg

@@ -11,6 +11,7 @@ import pytest
 PACKAGES = {
     "chromium": "chromium",
     "curl": "curl",
+    "mariadbd": "mariadb-server",
     "msgfmt": "gettext",
     "redis-server": "redis-server",
 }

@@ -30,6 +30,14 @@ class AppendMissing(models.Func):
         sql = f"CASE WHEN {has_it} THEN {items} ELSE json_insert({items}, '$[#]', {text}) END"
         return sql, [*params, *params]
 
+    def as_mysql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, Any]:
+        (items, _), (text, params) = map(compiler.compile, self.get_source_expressions())
+        has_it = f"JSON_CONTAINS({items}, JSON_QUOTE({text}))"
+        sql = f"CASE WHEN {has_it} THEN {items} ELSE JSON_ARRAY_APPEND({items}, '$', {text}) END"
+        return sql, [*params, *params]
+
 
 class IsWithin(models.Func):
     """Whether an address lies in a network, which is given as text."""
@@ -56,6 +64,15 @@ class IsWithin(models.Func):
         return super().as_sql(
             compiler, connection, template="sessions_ext_is_within(%(expressions)s)", arg_joiner=", "
         )
+
+    def as_mysql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, Any]:
+        (column, _), (_, (text,)) = map(compiler.compile, self.get_source_expressions())
+        network = ip_network(text)
+        address = f"INET6_ATON({column})"  # 4 or 16 bytes
+        sql = f"(LENGTH({address}) = %s AND {address} BETWEEN INET6_ATON(%s) AND INET6_ATON(%s))"
+        return sql, [network.max_prefixlen // 8, str(network[0]), str(network[-1])]
 
 
 def _is_within(address: str | None, network: str) -> bool:

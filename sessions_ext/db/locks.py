@@ -1,20 +1,17 @@
 """Locks: in which order they are taken, and who gives way."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 from django.core.exceptions import EmptyResultSet
 from django.db import OperationalError, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.expressions import Col, RawSQL
-from django.db.models.lookups import Exact
+from django.db.models.expressions import RawSQL
 
-from .errors import sqlstate
+from .errors import is_about_locks
+from .hints import PRIMARY, is_one, reading_by
 
-# SQLSTATEs after which we step aside and try again: a lock is not available, a deadlock, and a row
-# that changed under repeatable read.
-GIVE_WAY = {"55P03", "40P01", "40001"}
 # PostgreSQL's settings for a transaction that deletes ended rows. With outdated statistics the planner
 # might read or sort the whole table for each batch. The commit need not wait for the disk: a row that a
 # crash brings back has still ended.
@@ -24,6 +21,9 @@ BRIEFLY = {
     "enable_seqscan": "off",
     "synchronous_commit": "off",
 }
+# MariaDB's for one statement: it waits for no lock of a table or of a row. (With the latter, SKIP LOCKED fails.)
+NO_TABLE, NO_ROW = "lock_wait_timeout = 0", "innodb_lock_wait_timeout = 0"
+MAX_KEYS = 5000  # in one statement
 T = TypeVar("T")
 Q = TypeVar("Q", bound=models.QuerySet[Any])
 
@@ -34,9 +34,8 @@ def in_lock_order(rows: Q) -> Q:
     rows._for_write = True  # type: ignore[attr-defined]
     connection = connections[rows.db]
     ids = rows.order_by("pk").values("pk")
-    is_one = any(isinstance(part, Exact) and _is_key(part.lhs) for part in ids.query.where.children)
     is_lockable = not ids.query.distinct and ids.query.group_by is None
-    if is_one or not is_lockable or not connection.features.has_select_for_no_key_update:
+    if is_one(rows) or not is_lockable or not connection.features.has_select_for_no_key_update:
         return rows
     try:
         sql, params = ids.query.get_compiler(rows.db).as_sql()
@@ -48,43 +47,39 @@ def in_lock_order(rows: Q) -> Q:
     return everything.filter(pk__in=locking)
 
 
-def _is_key(expression: Any) -> bool:
-    return isinstance(expression, Col) and expression.target.primary_key
-
-
 def try_briefly(act: Callable[[], T], using: str) -> T | None:
-    """Run `act` in a transaction of its own, and return its result. On PostgreSQL it gives way to a
-    lock: it then does nothing and returns None. It gives way long before the server looks for
+    """Run `act` in a transaction of its own, and return its result. Where rows can be locked it gives
+    way to a lock: it then does nothing and returns None. It gives way long before the server looks for
     deadlocks, so that the server never ends somebody else's statement because of ours."""
     connection = connections[using]
     gives_way = _has_own_transactions(connection)
     try:
-        with transaction.atomic(using=using):
-            if gives_way:
-                _set_local(connection, BRIEFLY)
+        with transaction.atomic(using=using), _not_waiting(connection) if gives_way else nullcontext():
             return act()
     except OperationalError as error:
-        if not gives_way or sqlstate(error) not in GIVE_WAY:
+        if not gives_way or not is_about_locks(error):
             raise
         return None
 
 
 @contextmanager
-def seeing_latest(using: str) -> Iterator[bool]:
+def seeing_latest(using: str, savepoint: bool = True) -> Iterator[bool]:
     """A transaction in which each statement sees what was committed before it, whatever the
     connection's isolation level. Yields False where that is impossible: inside a transaction at
     repeatable read or above, which keeps seeing what it saw at its start."""
     connection = connections[using]
     is_outermost = not connection.in_atomic_block
-    with transaction.atomic(using=using):
-        if connection.vendor != "postgresql":
+    with transaction.atomic(using=using, savepoint=savepoint):
+        # MySQL's wrapper knows its level: Django's default is read committed, whatever the server's.
+        level = getattr(connection, "isolation_level", None) if connection.vendor == "mysql" else None
+        if not connection.features.has_select_for_update or level == "read committed":
             yield True
             return
         with connection.cursor() as cursor:
             if is_outermost:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
                 level = "read committed"
-            else:
+            elif connection.vendor == "postgresql":
                 cursor.execute("SHOW transaction_isolation")
                 (level,) = cursor.fetchone()
         yield level == "read committed"
@@ -99,11 +94,11 @@ def lock_briefly(lock: Callable[[], Q], using: str, act: Callable[[Q], T]) -> T 
         if not gives_way:
             return act(lock())
         before = _settings(connection)
-        _set_local(connection, BRIEFLY)
         try:
-            rows = lock()
+            with _not_waiting(connection):
+                rows = lock()
         except OperationalError as error:
-            if sqlstate(error) not in GIVE_WAY:
+            if not is_about_locks(error):
                 raise
             transaction.set_rollback(True, using=using)
             return None
@@ -112,12 +107,31 @@ def lock_briefly(lock: Callable[[], Q], using: str, act: Callable[[Q], T]) -> T 
 
 
 def _has_own_transactions(connection: BaseDatabaseWrapper) -> bool:
-    """Whether this is PostgreSQL with no transaction open, so that the one we begin is ours to
+    """Whether rows can be locked here and no transaction is open, so that the one we begin is ours to
     configure."""
-    return connection.vendor == "postgresql" and connection.get_autocommit()
+    return connection.features.has_select_for_update and connection.get_autocommit()
+
+
+@contextmanager
+def _not_waiting(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Let a statement that meets a lock fail soon: on PostgreSQL until the transaction ends."""
+    if connection.vendor == "postgresql":
+        _set_local(connection, BRIEFLY)
+    if not getattr(connection, "mysql_is_mariadb", False):
+        yield
+        return
+
+    def at_once(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+        limits = NO_TABLE if sql.endswith("SKIP LOCKED") else f"{NO_TABLE}, {NO_ROW}"
+        return execute(f"SET STATEMENT {limits} FOR {sql}", *arguments)
+
+    with connection.execute_wrapper(at_once):
+        yield
 
 
 def _settings(connection: BaseDatabaseWrapper) -> dict[str, str]:
+    if connection.vendor != "postgresql":
+        return {}
     with connection.cursor() as cursor:
         cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in BRIEFLY))
         return dict(zip(BRIEFLY, cursor.fetchone(), strict=True))
@@ -127,7 +141,7 @@ def _set_local(connection: BaseDatabaseWrapper, values: dict[str, str]) -> None:
     # SET LOCAL and not set_config(): Citus passes only the former on to its workers.
     statements = [f"SET LOCAL {name} = '{value}'" for name, value in values.items()]
     if not connection.settings_dict["OPTIONS"].get("server_side_binding"):
-        statements = ["; ".join(statements)]  # one round trip; a prepared statement cannot be several
+        statements = ["; ".join(statements)] * bool(statements)  # one round trip; a prepared one cannot be several
     with connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
@@ -147,11 +161,47 @@ def take_write_lock(rows: models.QuerySet[Any]) -> None:
 def locked(rows: Q, skip_locked: bool = False) -> Q:
     """Lock the rows until the transaction ends, and return a queryset of them. With `skip_locked` it
     leaves out rows that another transaction has locked."""
-    features = connections[rows.db].features
-    if not features.has_select_for_update:
+    if not connections[rows.db].features.has_select_for_update:
         take_write_lock(rows)
         return rows
-    of = ("self",) if features.has_select_for_update_of else ()
+    keys = [key for key, *_ in locked_values(rows, skip_locked=skip_locked)]
+    return everything_like(rows).filter(pk__in=keys)
+
+
+def locked_values(rows: models.QuerySet[Any], *columns: str, skip_locked: bool = False) -> list[Any]:
+    """Lock the rows as locked() does, in the order of their primary keys, and return these and the named
+    columns."""
+    features = connections[rows.db].features
+    rows = rows.order_by("pk")
+    if not features.has_select_for_update:
+        take_write_lock(rows)
+        return list(rows.values_list("pk", *columns))
     skip_locked = skip_locked and features.has_select_for_update_skip_locked
-    ids = rows.select_for_update(of=of, skip_locked=skip_locked).values_list("pk", flat=True)
-    return rows.filter(pk__in=list(ids))
+    if not locks_what_it_reads(rows.db) or is_one(rows):
+        of = ("self",) if features.has_select_for_update_of else ()
+        return list(rows.select_for_update(of=of, skip_locked=skip_locked).values_list("pk", *columns))
+    # Look for the rows without a lock, and then lock them alone. Other tables do not belong to the lock.
+    found = list(rows.values_list("pk", flat=True))
+    query = rows.query
+    is_alone = len(query.alias_map) == 1 and not query.distinct and query.group_by is None
+    values: list[Any] = []
+    for start in range(0, len(found), MAX_KEYS):
+        keys = found[start : start + MAX_KEYS]
+        these = (rows if is_alone else everything_like(rows).order_by("pk")).filter(pk__in=keys)
+        values += reading_by(PRIMARY, these.select_for_update(skip_locked=skip_locked)).values_list("pk", *columns)
+        if not is_alone:
+            locked_keys = [key for key, *_ in values[start:]]
+            values[start:] = rows.filter(pk__in=locked_keys).values_list("pk", *columns)
+    return values
+
+
+def locks_what_it_reads(using: str) -> bool:
+    """Whether an UPDATE or a locking read locks all that it reads on its way, in the order in which it reads.
+    Of those that lock rows only PostgreSQL does not."""
+    features = connections[using].features
+    return features.has_select_for_update and not features.has_select_for_no_key_update
+
+
+def everything_like(rows: Q) -> Q:
+    """A queryset of the same kind, without conditions."""
+    return rows.__class__(rows.model, using=rows.db)

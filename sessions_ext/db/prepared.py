@@ -9,6 +9,8 @@ from django.db.models.expressions import Expression
 from django.db.models.sql import DeleteQuery, UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
 
+from .hints import deleting_by, updating_by_key
+
 Rows = Any
 
 
@@ -119,15 +121,17 @@ def update(rows: Rows, changes: dict[str, Any]) -> Prepared:
     """The SQL of rows.update(…)."""
     query: Any = rows.query.chain(UpdateQuery)
     query.add_update_values(changes)
+    query.clear_ordering(force=True)
     sql, params = query.get_compiler(rows.db).as_sql()
-    return Prepared(sql, list(params), {}, [], [])
+    return Prepared(updating_by_key(rows, sql), list(params), {}, [], [])
 
 
-def delete(rows: Rows) -> Prepared:
-    """The SQL of rows.delete(), for rows that no receiver and no foreign key has to know about."""
+def delete(rows: Rows, index: str) -> Prepared:
+    """The SQL of rows.delete(), for rows that no receiver and no foreign key has to know about. `index` is
+    the one to go by where the database has to be told."""
     query: Any = rows.query.chain(DeleteQuery)
     sql, params = query.get_compiler(rows.db).as_sql()
-    return Prepared(sql, list(params), {}, [], [])
+    return Prepared(deleting_by(index, rows, sql), list(params), {}, [], [])
 
 
 def _shapes(compiler: Any) -> Iterator[Shape]:

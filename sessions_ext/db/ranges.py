@@ -4,10 +4,13 @@ each place unique. Without it, rows of the same time are one place."""
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from django.db.models import BooleanField, F, Field, Func, QuerySet
+from django.db import connections
+from django.db.models import BooleanField, F, Field, Func, Q, QuerySet
 
+from .hints import reading_by
 from .prepared import Parameter, Prepared, delete, select
 
+COMPARE_ROWS = ("postgresql", "sqlite")
 Place = tuple[Any, ...]  # a row's values of the index's columns
 
 
@@ -20,11 +23,12 @@ class Range(NamedTuple):
 
 class Ranges:
     """Reads and deletes the rows of a queryset range by range, in the order of the columns `order`. An
-    index must hold the rows in that order."""
+    index must hold the rows in that order: that of the name `index`, if given."""
 
-    def __init__(self, rows: QuerySet[Any], *order: str) -> None:
+    def __init__(self, rows: QuerySet[Any], *order: str, index: str = "") -> None:
         self.rows = rows
         self.order = order
+        self.index = index
         self._statements: dict[tuple[Any, ...], Prepared] = {}
 
     def within(self, part: Range) -> QuerySet[Any]:
@@ -47,12 +51,13 @@ class Ranges:
     def delete(self, part: Range) -> int:
         """Delete the rows of the range, and return how many there were. One statement. It calls no
         receiver and follows no foreign key."""
-        statement = self._statement(part, "delete", lambda rows: delete(rows))
+        statement = self._statement(part, "delete", lambda rows: delete(rows, self.index))
         return statement.change(self.rows.db, self._values(part))
 
     def _row(self, part: Range, step: int) -> list[Any] | None:
         def write(rows: QuerySet[Any]) -> Prepared:
-            return select(rows.order_by(*self.order).values_list(*self.order)[step - 1 : step])
+            places = reading_by(self.index, rows.order_by(*self.order)).values_list(*self.order)
+            return select(places[step - 1 : step])
 
         return self._statement(part, step, write).row(self.rows.db, self._values(part))
 
@@ -75,7 +80,8 @@ class Ranges:
         }
 
     def _between(self, low: Place | None, high: Place | None) -> QuerySet[Any]:
-        bounds = [_compare(self.order, sign, place) for sign, place in ((">", low), ("<=", high)) if place]
+        compare = _compare if connections[self.rows.db].vendor in COMPARE_ROWS else _compare_each
+        bounds = [compare(self.order, sign, place) for sign, place in ((">", low), ("<=", high)) if place]
         return self.rows.filter(*bounds)
 
 
@@ -87,3 +93,13 @@ def _compare(order: tuple[str, ...], sign: str, place: Place) -> Func:
 
 def _row(*values: Any) -> Func:
     return Func(*values, template="(%(expressions)s)", output_field=Field())
+
+
+def _compare_each(order: tuple[str, ...], sign: str, place: Place) -> Q:
+    """The same in the form for which MariaDB uses the index."""
+    (name, *names), (value, *values) = order, place
+    strictly = "gt" if sign == ">" else "lt"
+    if not names:
+        return Q(**{f"{name}__{strictly if sign == '>' else 'lte'}": value})
+    rest = _compare_each(tuple(names), sign, tuple(values))
+    return Q(**{f"{name}__{strictly}": value}) | (Q(**{name: value}) & rest)

@@ -5,6 +5,7 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
+import sessions_ext.db.indexes
 import sessions_ext.models
 
 
@@ -108,26 +109,29 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "user sessions",
                 "permissions": [("revoke_usersession", "Can revoke user session")],
                 "indexes": [
-                    models.Index(
-                        condition=models.Q(("is_revoked", False), ("user__isnull", False)),
+                    sessions_ext.db.indexes.PartialIndex(
                         fields=["user", "created_at", "id"],
                         name="sessions_ext_active",
+                        otherwise=["is_revoked", "user", "created_at", "id"],
+                        where=models.Q(("is_revoked", False), ("user__isnull", False)),
                     ),
                     models.Index(fields=["user", "-created_at", "-id"], name="sessions_ext_newest"),
-                    models.Index(
-                        condition=models.Q(("is_revoked", False)),
+                    sessions_ext.db.indexes.PartialIndex(
                         fields=["expires_at", "id"],
                         name="sessions_ext_expiry",
+                        otherwise=["is_revoked", "expires_at", "id"],
+                        where=models.Q(("is_revoked", False)),
                     ),
-                    models.Index(
-                        condition=models.Q(("is_revoked", True)),
+                    sessions_ext.db.indexes.PartialIndex(
                         fields=["revoked_at", "id"],
                         name="sessions_ext_revoked",
+                        otherwise=["is_revoked", "revoked_at", "id"],
+                        where=models.Q(("is_revoked", True)),
                     ),
-                    models.Index(
-                        condition=models.Q(("impersonator__isnull", False)),
+                    sessions_ext.db.indexes.PartialIndex(
                         fields=["impersonator", "id"],
                         name="sessions_ext_impersonator",
+                        where=models.Q(("impersonator__isnull", False)),
                     ),
                 ],
                 "constraints": [

@@ -6,13 +6,26 @@ from contextlib import contextmanager
 import pytest
 from django.db import OperationalError, connection, transaction
 
-WAITS_FOR_US = "SELECT 1 FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+WAITS_FOR_US = {
+    "postgresql": "SELECT 1 FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))",
+    "mysql": "SELECT 1 FROM information_schema.innodb_lock_waits JOIN information_schema.innodb_trx"
+    " ON trx_id = blocking_trx_id WHERE trx_mysql_thread_id = connection_id()",
+}
+# Others can read the table, or not even that.
+LOCK_WRITES = {
+    "postgresql": "LOCK TABLE sessions_ext_usersession IN SHARE MODE",
+    "mysql": "LOCK TABLES sessions_ext_usersession READ",
+}
+LOCK_ALL = {
+    "postgresql": "LOCK TABLE sessions_ext_usersession IN ACCESS EXCLUSIVE MODE",
+    "mysql": "LOCK TABLES sessions_ext_usersession WRITE",
+}
 
 
 @contextmanager
 def held(*statements, until_waited_for=False):
     """Another transaction that has run these, until the block ends or calls what it is given; or until
-    somebody waits for it, on PostgreSQL."""
+    somebody waits for it."""
     begun, done, errors = threading.Event(), threading.Event(), []
 
     def hold():
@@ -22,7 +35,7 @@ def held(*statements, until_waited_for=False):
                     cursor.execute(statement)
                 begun.set()
                 while not done.wait(0.01 if until_waited_for else 30):
-                    cursor.execute(WAITS_FOR_US)
+                    cursor.execute(WAITS_FOR_US[connection.vendor])
                     if cursor.fetchone():
                         break
         except Exception as error:
@@ -48,7 +61,7 @@ def when_met(act):
     a statement is about to."""
 
     def look(execute, sql, *arguments):
-        if connection.vendor == "sqlite" and sql.startswith(("DELETE", "UPDATE")):
+        if not connection.features.has_select_for_update and sql.startswith(("DELETE", "UPDATE")):
             act()
         try:
             return execute(sql, *arguments)
@@ -62,9 +75,14 @@ def when_met(act):
 
 def locking(*rows):
     ids = ", ".join(f"'{row.pk}'" for row in rows)
-    return f"SELECT 1 FROM sessions_ext_usersession WHERE id IN ({ids}) FOR UPDATE"
+    # By another index, MariaDB would lock each row of the table.
+    by_key = "FORCE INDEX (PRIMARY)" if connection.vendor == "mysql" else ""
+    return f"SELECT 1 FROM sessions_ext_usersession {by_key} WHERE id IN ({ids}) FOR UPDATE"
 
 
+where_rows_are_locked = pytest.mark.skipif(
+    "not connection.features.has_select_for_update", reason="SQLite has one lock for all"
+)
 on_postgresql = pytest.mark.skipif(
-    "connection.vendor != 'postgresql'", reason="SQLite has no locks of rows, nor such triggers"
+    "connection.vendor != 'postgresql'", reason="of PostgreSQL's settings, triggers or functions"
 )

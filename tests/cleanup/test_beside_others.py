@@ -16,11 +16,15 @@ from sessions_ext.cleanup import CleanupResult
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory
 from tests import databases
-from tests.cleanup.locks import on_postgresql
+from tests.cleanup.locks import where_rows_are_locked
 from tests.cleanup.rows import DAY, RETENTION, TICK, left, make, revoked
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
+REPEATABLE_READ = {
+    "postgresql": "SET default_transaction_isolation = 'repeatable read'",
+    "mysql": "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+}
 
 
 @contextmanager
@@ -105,7 +109,7 @@ def test_killed_at_50_random_moments_it_leaves_exactly_what_should_remain(reques
 
 
 @pytest.mark.django_db(transaction=True)
-@on_postgresql
+@where_rows_are_locked
 @pytest.mark.usefixtures("impatient", "project")
 def test_two_at_once_do_the_work_once_under_repeatable_read():
     user = UserFactory()
@@ -115,7 +119,7 @@ def test_two_at_once_do_the_work_once_under_repeatable_read():
 
     def clean():
         with connection.cursor() as cursor:
-            cursor.execute("SET default_transaction_isolation = 'repeatable read'")
+            cursor.execute(REPEATABLE_READ[connection.vendor])
         return UserSession.objects.cleanup(batch_size=50)
 
     counts = at_once([clean, clean])

@@ -11,14 +11,22 @@ from django.utils import timezone
 from sessions_ext.cleanup import CleanupResult
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory
-from tests.cleanup.locks import held, locking, on_postgresql, when_met
+from tests.cleanup.locks import (
+    LOCK_ALL,
+    LOCK_WRITES,
+    held,
+    locking,
+    on_postgresql,
+    when_met,
+    where_rows_are_locked,
+)
 from tests.cleanup.rows import DAY, RETENTION, TICK, left, make, revoked
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif("connection.vendor != 'postgresql'")
+@where_rows_are_locked
 def test_a_locked_row_does_not_hold_a_run_past_its_time():
     user = UserFactory()
     rows = make(user, [timezone.now() - DAY - number * TICK for number in range(20)])
@@ -29,7 +37,7 @@ def test_a_locked_row_does_not_hold_a_run_past_its_time():
 
 
 @pytest.mark.django_db(transaction=True)
-@on_postgresql
+@where_rows_are_locked
 @pytest.mark.usefixtures("impatient", "project")
 def test_a_lock_that_lasts_keeps_no_other_row_and_is_told_of_once(caplog):
     user = UserFactory()
@@ -47,7 +55,7 @@ def test_a_lock_that_lasts_keeps_no_other_row_and_is_told_of_once(caplog):
 
 
 @pytest.mark.django_db(transaction=True)
-@on_postgresql
+@where_rows_are_locked
 @pytest.mark.usefixtures("impatient")
 def test_what_was_locked_is_deleted_when_the_lock_is_free_before_the_end():
     user = UserFactory()
@@ -57,7 +65,7 @@ def test_what_was_locked_is_deleted_when_the_lock_is_free_before_the_end():
 
 
 @pytest.mark.django_db(transaction=True)
-@on_postgresql
+@where_rows_are_locked
 def test_a_run_that_is_stopped_behind_a_locked_row_is_not_complete():
     user = UserFactory()
     rows = make(user, [timezone.now() - DAY - number * TICK for number in range(4)])
@@ -67,7 +75,7 @@ def test_a_run_that_is_stopped_behind_a_locked_row_is_not_complete():
 
 
 @pytest.mark.django_db(transaction=True)
-@on_postgresql
+@where_rows_are_locked
 @pytest.mark.usefixtures("impatient")
 def test_more_tied_rows_than_a_batch_that_are_locked_hold_up_nothing():
     user = UserFactory()
@@ -81,7 +89,7 @@ def test_more_tied_rows_than_a_batch_that_are_locked_hold_up_nothing():
 
 
 @pytest.mark.django_db(transaction=True)
-@on_postgresql
+@where_rows_are_locked
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("count", [20, 25])
 def test_a_lock_of_the_table_amid_a_bulk_revoke_loses_no_row_of_it(count):
@@ -90,7 +98,7 @@ def test_a_lock_of_the_table_amid_a_bulk_revoke_loses_no_row_of_it(count):
     now = timezone.now()
     revoked(user, [now - 3 * RETENTION] * count)
     revoked(user, [now - 2 * RETENTION - number * TICK for number in range(3)])
-    lock = held("LOCK TABLE sessions_ext_usersession IN SHARE MODE")
+    lock = held(LOCK_WRITES[connection.vendor])
     with ExitStack() as stack:
 
         def lock_for_a_while(done):
@@ -104,7 +112,7 @@ def test_a_lock_of_the_table_amid_a_bulk_revoke_loses_no_row_of_it(count):
 
 
 @pytest.mark.django_db(transaction=True)
-@on_postgresql
+@where_rows_are_locked
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("calls", [5, 10, 15, 20])
 def test_a_run_that_stops_just_behind_locked_rows_is_not_complete(calls):
@@ -118,7 +126,7 @@ def test_a_run_that_stops_just_behind_locked_rows_is_not_complete(calls):
 
 
 @pytest.mark.django_db(transaction=True)
-@on_postgresql
+@where_rows_are_locked
 @pytest.mark.usefixtures("impatient")
 def test_rows_of_a_bulk_revoke_that_another_run_deletes_hide_no_others():
     revoked(UserFactory(), [timezone.now() - 2 * RETENTION] * 30)
@@ -144,7 +152,7 @@ def test_rows_of_a_bulk_revoke_that_another_run_deletes_hide_no_others():
 
 
 @pytest.mark.django_db(transaction=True)
-@on_postgresql
+@where_rows_are_locked
 @pytest.mark.usefixtures("impatient")
 def test_a_locked_bulk_revoke_holds_up_no_other_a_moment_later():
     user, at = UserFactory(), timezone.now() - 2 * RETENTION
@@ -156,11 +164,11 @@ def test_a_locked_bulk_revoke_holds_up_no_other_a_moment_later():
 
 
 @pytest.mark.django_db(transaction=True)
-@on_postgresql
+@where_rows_are_locked
 def test_a_locked_table_does_not_hold_a_run_past_its_time():
     UserSessionFactory(expired=True)
     start = time.monotonic()
-    with held("LOCK TABLE sessions_ext_usersession IN ACCESS EXCLUSIVE MODE"):
+    with held(LOCK_ALL[connection.vendor]):
         assert UserSession.objects.cleanup(max_seconds=0.5) == CleanupResult(0, 0, False)
         assert time.monotonic() - start < 10
     assert UserSession.objects.cleanup() == CleanupResult(1, 0, True)
@@ -191,18 +199,18 @@ def test_rows_that_a_trigger_keeps_do_not_keep_a_run_for_ever():
 
 
 @pytest.mark.django_db(transaction=True)
-@on_postgresql
+@where_rows_are_locked
 @pytest.mark.usefixtures("impatient")
 def test_a_table_that_is_locked_for_a_moment_is_cleared_in_the_end():
     user, now = UserFactory(), timezone.now()
     make(user, [now - DAY - number * TICK for number in range(20)])
-    lock = held("LOCK TABLE sessions_ext_usersession IN ACCESS EXCLUSIVE MODE")
+    lock = held(LOCK_ALL[connection.vendor])
     with lock as let_go, when_met(let_go):
         assert UserSession.objects.cleanup(batch_size=6) == CleanupResult(20, 0, True)
 
 
 @pytest.mark.django_db(transaction=True)
-@on_postgresql
+@where_rows_are_locked
 @pytest.mark.usefixtures("impatient")
 def test_what_came_before_a_locked_row_is_counted_once():
     user, now = UserFactory(), timezone.now()
@@ -216,7 +224,7 @@ def test_what_came_before_a_locked_row_is_counted_once():
 
 
 @pytest.mark.django_db(transaction=True)
-@on_postgresql
+@where_rows_are_locked
 @pytest.mark.usefixtures("impatient")
 def test_a_locked_bulk_revoke_never_makes_max_rows_more_than_that(monkeypatch):
     user, now = UserFactory(), timezone.now()

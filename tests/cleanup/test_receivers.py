@@ -11,7 +11,7 @@ from django.utils import timezone
 from sessions_ext.cleanup import CleanupResult
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory
-from tests.cleanup.locks import held, on_postgresql, when_met
+from tests.cleanup.locks import held, on_postgresql, when_met, where_rows_are_locked
 from tests.cleanup.rows import DAY, NOW, RETENTION, TICK, deletes, expired, left, make, revoked
 from tests.notes.models import Note
 
@@ -78,6 +78,7 @@ def test_a_row_that_changes_while_receivers_run_is_not_deleted():
                 quick = {
                     "postgresql": "SET lock_timeout = '300ms'",
                     "sqlite": "PRAGMA busy_timeout = 300",
+                    "mysql": "SET innodb_lock_wait_timeout = 1",
                 }
                 cursor.execute(quick[connection.vendor])
             try:
@@ -110,11 +111,11 @@ def test_a_row_that_changes_while_receivers_run_is_not_deleted():
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif("connection.vendor != 'postgresql'")
+@where_rows_are_locked
 def test_a_row_that_lives_on_when_its_lock_is_free_is_spared(deleted_ids, impatient):
     user = UserFactory()
     rows = make(user, [timezone.now() - DAY - number * TICK for number in range(20)])
-    later = "UPDATE sessions_ext_usersession SET expires_at = now() + interval '1 day'"
+    later = f"UPDATE sessions_ext_usersession SET expires_at = '{timezone.now() + DAY:%Y-%m-%d %H:%M}'"
     with held(f"{later} WHERE id = '{rows[3].pk}'") as let_go, when_met(let_go):
         assert UserSession.objects.cleanup(batch_size=50) == CleanupResult(19, 0, True)
     assert [row.pk for row in left()] == [rows[3].pk]
@@ -150,7 +151,7 @@ def test_receivers_run_under_the_settings_of_their_connection():
 
 
 @pytest.mark.django_db(transaction=True)
-@on_postgresql
+@where_rows_are_locked
 def test_a_receiver_that_meets_a_lock_waits_for_it_and_runs_once_a_row(deleted_ids):
     user, other = UserFactory(), UserFactory(username="locked")
     rows = make(user, [timezone.now() - DAY - number * TICK for number in range(10)])
@@ -169,7 +170,7 @@ def test_a_receiver_that_meets_a_lock_waits_for_it_and_runs_once_a_row(deleted_i
 
 
 @pytest.mark.django_db(transaction=True)
-@on_postgresql
+@where_rows_are_locked
 def test_a_receiver_that_will_not_wait_for_its_own_lock_is_not_taken_for_a_locked_session():
     user, other = UserFactory(), UserFactory(username="locked")
     UserSessionFactory(user=user, expired=True)

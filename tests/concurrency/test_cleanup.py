@@ -91,6 +91,7 @@ def test_a_cleanup_waits_for_a_locked_row_and_does_not_skip_it(user, monkeypatch
     assert not UserSession.objects.exists()
 
 
+@pytest.mark.skipif("connection.vendor == 'mysql'", reason="no statement of it waits on MariaDB")
 def test_a_cleanup_that_may_not_wait_says_so(user):
     sessions = make_sessions(user, 20, expires_at=timezone.now() - timedelta(days=1))
     impatient, patient = {
