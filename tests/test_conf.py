@@ -17,6 +17,7 @@ DEFAULTS = {
     "REVOKED_RETENTION": timedelta(days=30),
     "EXPIRED_RETENTION": timedelta(0),
     "CACHE": None,
+    "DISTRIBUTED": False,
     "TRUSTED_PROXIES": (),
     "CLIENT_IP": "sessions_ext.clients.remote_address",
     "DEVICE_INFO": "sessions_ext.clients.describe_device",
@@ -41,6 +42,7 @@ MAY_BE_ZERO = {
     "REFRESH_GRACE",
     "REAUTHENTICATE_AFTER",
 }
+SWITCHES = ("DISTRIBUTED", "NEW_DEVICE_EMAIL")
 MAY_BE_NONE = {"IDLE_TIMEOUT", "REAUTHENTICATE_AFTER"}
 
 RIGHT = [
@@ -65,7 +67,7 @@ RIGHT = [
     ("OBSERVERS", ("project.observers.odd",)),
     ("REAUTHENTICATE_AFTER", None),
     ("REAUTHENTICATE_URL", "login"),
-    ("NEW_DEVICE_EMAIL", True),
+    *((name, True) for name in SWITCHES),
 ]
 
 NOT_A_DURATION = "a timedelta or a number of seconds"
@@ -101,7 +103,7 @@ WRONG = [
     *(("SUSPICION_THRESHOLD", value, "an int of 1 or more, or None") for value in (0, -1, True, 1.5, "3")),
     *(("OBSERVERS", value, "a list of dotted paths") for value in (None, "project.odd", [max], [1])),
     ("REAUTHENTICATE_URL", 1, "a path or the name of a URL, or None, not int"),
-    *(("NEW_DEVICE_EMAIL", value, "True or False, not ") for value in (None, 1, "yes")),
+    *((name, value, "True or False, not ") for name in SWITCHES for value in (None, 1, "yes")),
 ]
 
 

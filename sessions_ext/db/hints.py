@@ -10,7 +10,8 @@ from django.db import connections, models
 from django.db.models.expressions import Col
 from django.db.models.lookups import Exact, In
 from django.db.models.sql.datastructures import BaseTable
-from django.db.models.sql.where import AND, WhereNode
+
+from .owners import conditions
 
 PRIMARY = "PRIMARY"
 Q = TypeVar("Q", bound=models.QuerySet[Any])
@@ -86,9 +87,7 @@ def _table(model: type[models.Model], using: str) -> str:
 
 
 def _names_keys(rows: models.QuerySet[Any], lookups: Any) -> bool:
-    def names_key(part: Any) -> bool:
-        if isinstance(part, WhereNode):
-            return part.connector == AND and not part.negated and any(map(names_key, part.children))
-        return isinstance(part, lookups) and isinstance(part.lhs, Col) and part.lhs.target.primary_key
-
-    return names_key(rows.query.where)
+    return any(
+        isinstance(each, lookups) and isinstance(each.lhs, Col) and each.lhs.target.primary_key
+        for each in conditions(rows)
+    )

@@ -11,6 +11,7 @@ from django.db.models.expressions import RawSQL
 
 from .errors import is_about_locks
 from .hints import PRIMARY, is_one, reading_by
+from .owners import everything_like
 
 # PostgreSQL's settings for a transaction that deletes ended rows. With outdated statistics the planner
 # might read or sort the whole table for each batch. The commit need not wait for the disk: a row that a
@@ -21,6 +22,8 @@ BRIEFLY = {
     "enable_seqscan": "off",
     "synchronous_commit": "off",
 }
+# Without it, Citus passes no SET LOCAL on to its workers. Elsewhere it is a name without a meaning.
+PASSED_ON = {"citus.propagate_set_commands": "local"}
 # MariaDB's for one statement: it waits for no lock of a table or of a row. (With the latter, SKIP LOCKED fails.)
 NO_TABLE, NO_ROW = "lock_wait_timeout = 0", "innodb_lock_wait_timeout = 0"
 MAX_KEYS = 5000  # in one statement
@@ -43,8 +46,7 @@ def in_lock_order(rows: Q) -> Q:
         return rows
     table = connection.ops.quote_name(rows.model._meta.db_table)
     locking = RawSQL(f"{sql} FOR NO KEY UPDATE OF {table}", params)  # noqa: S611
-    everything: Q = rows.model._base_manager.using(rows.db)
-    return everything.filter(pk__in=locking)
+    return everything_like(rows).filter(pk__in=locking)
 
 
 def try_briefly(act: Callable[[], T], using: str) -> T | None:
@@ -116,7 +118,7 @@ def _has_own_transactions(connection: BaseDatabaseWrapper) -> bool:
 def _not_waiting(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """Let a statement that meets a lock fail soon: on PostgreSQL until the transaction ends."""
     if connection.vendor == "postgresql":
-        _set_local(connection, BRIEFLY)
+        _set_local(connection, PASSED_ON | BRIEFLY)
     if not getattr(connection, "mysql_is_mariadb", False):
         yield
         return
@@ -138,7 +140,7 @@ def _settings(connection: BaseDatabaseWrapper) -> dict[str, str]:
 
 
 def _set_local(connection: BaseDatabaseWrapper, values: dict[str, str]) -> None:
-    # SET LOCAL and not set_config(): Citus passes only the former on to its workers.
+    # SET LOCAL and not set_config(): Citus passes only the former on (ShouldPropagateSetCommand in its source).
     statements = [f"SET LOCAL {name} = '{value}'" for name, value in values.items()]
     if not connection.settings_dict["OPTIONS"].get("server_side_binding"):
         statements = ["; ".join(statements)] * bool(statements)  # one round trip; a prepared one cannot be several
@@ -200,8 +202,3 @@ def locks_what_it_reads(using: str) -> bool:
     Of those that lock rows only PostgreSQL does not."""
     features = connections[using].features
     return features.has_select_for_update and not features.has_select_for_no_key_update
-
-
-def everything_like(rows: Q) -> Q:
-    """A queryset of the same kind, without conditions."""
-    return rows.__class__(rows.model, using=rows.db)
