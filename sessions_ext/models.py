@@ -271,7 +271,7 @@ class UserSession(models.Model):
         return count
 
     adelete = twin(delete)  # type: ignore[arg-type]
-    arefresh_from_db = twin(refresh_from_db)  # type: ignore[arg-type]
+    arefresh_from_db = twin(refresh_from_db)
     arevoke = twin(revoke)
     adisown = twin(disown)
     atrust = twin(trust)
