@@ -4,7 +4,11 @@ import nox
 
 nox.options.sessions = ["tests-3.13(django='6.1', database='postgresql')", "docs"]
 
-DATABASES = {"postgresql": "tests.settings", "sqlite": "tests.settings_sqlite"}
+DATABASES = {
+    "postgresql": "tests.settings",
+    "sqlite": "tests.settings_sqlite",
+    "mariadb": "tests.settings_mariadb",
+}
 # Which Python versions a Django version runs on.
 PYTHONS = {
     "5.2": ["3.11", "3.12", "3.13", "3.14"],

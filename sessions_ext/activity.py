@@ -1,18 +1,23 @@
 """Activity: when a request of a session came, and from where, as its row keeps it."""
 
+import logging
 from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from . import clients, signals, verdicts
 from .conf import conf
 from .db.prepared import Parameter, Statement
+from .db.updates import update
 from .lifetime import bounds
 from .models import UserSession
 from .observers import Sighting, observe
 from .querysets import one_active
+
+logger = logging.getLogger("sessions_ext")
 
 
 def is_due(session: UserSession) -> bool:
@@ -21,12 +26,14 @@ def is_due(session: UserSession) -> bool:
 
 
 def record(session: UserSession, request: HttpRequest | None, *, expires_at: datetime | None = None) -> bool:
-    """Record activity at the request's address, at most once per TOUCH_INTERVAL, and move the end to
-    `expires_at` if that is given. At most one statement. Returns whether it wrote: the session is then
-    active, and the person has not logged in again since it was read. Sends session_client_changed when
-    the address is new, and shows a Sighting to the OBSERVERS."""
+    """Record activity at the request's address, at most once per TOUCH_INTERVAL and if it is activity by
+    IS_ACTIVITY, and move the end to `expires_at` if that is given. At most one statement. Returns whether
+    it wrote: the session is then active, and the person has not logged in again since it was read. Sends
+    session_client_changed when the address is new, and shows a Sighting to the OBSERVERS."""
     if not (is_due(session) or expires_at):
         return False
+    if not _is_activity(request):
+        return expires_at is not None and _move_end(session, expires_at)
     now, address = timezone.now(), clients.client_ip(request)
     previous, previous_at = session.last_ip_address, session.last_activity_at
     seen: dict[str, Any] = {"last_ip_address": address} if address else {}
@@ -36,7 +43,7 @@ def record(session: UserSession, request: HttpRequest | None, *, expires_at: dat
     verdicts.delete(session)
     if not is_recorded:
         return False
-    session.last_activity_at, session.expires_at = now, expires_at or session.expires_at
+    session.last_activity_at = now
     for column, value in seen.items():
         setattr(session, column, value)
     if address and address != previous:
@@ -54,13 +61,31 @@ def record(session: UserSession, request: HttpRequest | None, *, expires_at: dat
     return True
 
 
+def _is_activity(request: HttpRequest | None) -> bool:
+    """What IS_ACTIVITY says of a request. If it fails, the request counts: an error in it must not sign
+    out everybody who is at work, and LIFETIME still ends what it would keep alive."""
+    if conf.IS_ACTIVITY is None or request is None:
+        return True
+    try:
+        return bool(import_string(conf.IS_ACTIVITY)(request))
+    except Exception:
+        logger.exception("IS_ACTIVITY failed, counting the request as activity")
+        return True
+
+
+def _move_end(session: UserSession, expires_at: datetime, **seen: Any) -> bool:
+    row = session.as_row
+    same = row.active().filter(authenticated_at=session.authenticated_at)
+    is_moved = bool(update(same, expires_at=expires_at, **seen))
+    verdicts.invalidate({session.user_id}, row.db)
+    if is_moved:
+        session.expires_at = expires_at
+    return is_moved
+
+
 def _write(session: UserSession, now: datetime, seen: dict[str, Any], expires_at: datetime | None) -> bool:
     if expires_at:
-        row = session.as_row
-        same = row.active(now).filter(authenticated_at=session.authenticated_at)
-        is_moved = bool(same.update(last_activity_at=now, expires_at=expires_at, **seen))
-        verdicts.invalidate({session.user_id}, row.db)
-        return is_moved
+        return _move_end(session, expires_at, last_activity_at=now, **seen)
     rows = UserSession.objects.using(session.as_row.db)
     after = bounds(now)
     values = after | seen | {"user": session.user_id, "id": session.pk, "now": now}

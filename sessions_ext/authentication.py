@@ -13,13 +13,19 @@ from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.backends import ModelBackend
 from django.db import models
+from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from . import verdicts
+from .conf import conf
+from .db.updates import update
 from .models import UserSession
 from .reasons import RevokedReason
 
 __all__ = ["Login", "verify"]
+
+BEFORE = "_authenticated_before"  # on a session that renew() has changed
 
 
 @dataclass(frozen=True)
@@ -81,12 +87,32 @@ def stamp(session: UserSession) -> int:
     return round(at.timestamp() * 1_000_000)
 
 
-def renew(session: UserSession) -> None:
-    """Record that the person has just proved in this session who they are. One statement."""
-    session.authenticated_at = timezone.now()
-    row = session.as_row
-    row.update(authenticated_at=session.authenticated_at)
+def renew(session: UserSession) -> bool:
+    """Record that the person has just proved in this session who they are. Returns whether the session is
+    still active; in one that has ended nothing is recorded. One statement."""
+    at, row = timezone.now(), session.as_row
+    if not update(row.active(at), authenticated_at=at):
+        return False
+    setattr(session, BEFORE, getattr(session, BEFORE, session.authenticated_at))
+    session.authenticated_at, session.carries_latest_proof = at, True
     verdicts.invalidate({session.user_id}, row.db)
+    return True
+
+
+def impersonator_of(request: HttpRequest, user: Any) -> Any:
+    """Who it is that this login makes act as the user, by the IMPERSONATOR; None for an ordinary login.
+    Raises what the project's callable raises, which refuses the login."""
+    return import_string(conf.IMPERSONATOR)(request, user) if conf.IMPERSONATOR else None
+
+
+def is_rolled_back(session: UserSession) -> bool:
+    """Whether a transaction that was rolled back has undone renew(). Then this object is as the row again.
+    One query, if there was a renew()."""
+    before = getattr(session, BEFORE, session.authenticated_at)
+    if before == session.authenticated_at or not session.as_row.filter(authenticated_at=before).exists():
+        return False
+    session.authenticated_at = before
+    return True
 
 
 def _judge(
@@ -96,6 +122,7 @@ def _judge(
     holds: Callable[[str], bool],
     carried: int | None,
 ) -> Login:
+    session.carries_latest_proof = carried is not None and carried >= stamp(session)
     user, ends = _user_of(session, backend)
     if user is None:
         return Login(session, ends=ends)

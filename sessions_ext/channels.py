@@ -64,6 +64,8 @@ class UserSessionMiddleware:
 class ScopeRequest(HttpRequest):
     """A connection as the rest of the app needs it: its session, and who is calling."""
 
+    may_set_cookie = False
+
     def __init__(self, scope: Any) -> None:
         super().__init__()
         session = scope["session"]

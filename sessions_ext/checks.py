@@ -13,14 +13,17 @@ from django.urls import NoReverseMatch, get_resolver, reverse
 from django.utils.module_loading import import_string
 
 from .cleanup import has_receivers_of_all_models
-from .conf import LOGIN_URL_NAME, NAMES, conf
+from .conf import LOGIN_URL_NAME, NAMES, conf, is_dotted
 from .db.estimates import count_or_estimate
 
-PATHS = ("CLIENT_IP", "DEVICE_INFO", "LOCATION", "LOGIN_HOOK", "MAX_SESSIONS")
+PATHS = ("CLIENT_IP", "DEVICE_INFO", "IMPERSONATOR", "IS_ACTIVITY", "LOCATION", "LOGIN_HOOK", "MAX_SESSIONS")
 # So many users are read through faster than anybody notices.
 MANY_USERS = 10_000
+TESTED_DATABASES = ("postgresql", "mysql", "sqlite")
 # Apps whose users may have to give more than a password.
 ASK_FOR_MORE = ("allauth.mfa", "django_otp")
+# Apps with which staff log in as a user.
+LOG_IN_AS_USERS = ("hijack", "loginas")
 # Apps that open sessions with SESSION_ENGINE themselves.
 READ_SESSIONS_THEMSELVES = ("channels", "daphne", "allauth.headless", "allauth.usersessions")
 
@@ -102,6 +105,8 @@ def check_touch_within_idle(**kwargs: Any) -> Iterable[CheckMessage]:
 @register("sessions_ext")
 def check_paths(**kwargs: Any) -> Iterable[CheckMessage]:
     named = [(name, _value(name)) for name in PATHS]
+    elsewhere = _value("REAUTHENTICATE_URL") or ""
+    named += [("REAUTHENTICATE_URL", elsewhere)] if is_dotted(elsewhere) else []
     for name, path in [*named, *(("OBSERVERS", path) for path in _value("OBSERVERS") or ())]:
         if isinstance(path, str) and not callable(_imported(path)):
             yield Error(
@@ -163,6 +168,22 @@ def check_one_database(**kwargs: Any) -> Iterable[CheckMessage]:
 
 
 @register("sessions_ext")
+def check_database(**kwargs: Any) -> Iterable[CheckMessage]:
+    if not apps.is_installed("django.contrib.auth"):
+        return
+    from .models import UserSession
+
+    alias = router.db_for_write(UserSession)
+    if (vendor := connections[alias].vendor) not in TESTED_DATABASES:
+        yield checks.Warning(
+            f"Sessions are written to {alias!r}, a database of the kind {vendor!r}. Nobody has tested there"
+            " what happens when logins, revokes and cleanups meet.",
+            hint="Write them to PostgreSQL, MariaDB or SQLite, or run the tests of sessions_ext on yours.",
+            id="sessions_ext.W016",
+        )
+
+
+@register("sessions_ext")
 def check_login_url(**kwargs: Any) -> Iterable[CheckMessage]:
     if not apps.is_installed("django.contrib.auth"):
         return
@@ -182,15 +203,12 @@ def check_login_url(**kwargs: Any) -> Iterable[CheckMessage]:
 
 
 @register("sessions_ext")
-def check_idle_within_lifetime(**kwargs: Any) -> Iterable[CheckMessage]:
-    yield from _check_order("IDLE_TIMEOUT", "LIFETIME", "which ends every session first", "sessions_ext.W001")
-
-
-@register("sessions_ext")
-def check_access_token_within_lifetime(**kwargs: Any) -> Iterable[CheckMessage]:
-    yield from _check_order(
-        "ACCESS_TOKEN_LIFETIME", "LIFETIME", "which ends every session first", "sessions_ext.W002"
-    )
+def check_within_lifetime(**kwargs: Any) -> Iterable[CheckMessage]:
+    longest = _value("LIFETIME")
+    for key, tag in (("IDLE_TIMEOUT", "sessions_ext.W001"), ("ACCESS_TOKEN_LIFETIME", "sessions_ext.W002")):
+        value = _value(key)
+        if value and longest and value > longest:
+            yield checks.Warning(f"{key} is longer than LIFETIME, which ends every session first.", id=tag)
 
 
 @register("sessions_ext")
@@ -264,6 +282,17 @@ def check_login_hook(**kwargs: Any) -> Iterable[CheckMessage]:
     )
 
 
+@register("sessions_ext")
+def check_impersonator(**kwargs: Any) -> Iterable[CheckMessage]:
+    tools = [app for app in LOG_IN_AS_USERS if apps.is_installed(app)]
+    if tools and not _value("IMPERSONATOR"):
+        yield checks.Warning(
+            f"With {' and '.join(tools)} staff log in as users, which counts as the users' own logins.",
+            hint=f"Set SESSIONS_EXT['IMPERSONATOR'] to 'sessions_ext.impersonation.{tools[0]}' or your own.",
+            id="sessions_ext.W012",
+        )
+
+
 @register(checks.Tags.database)
 def check_email_index(databases: Any = None, **kwargs: Any) -> Iterable[CheckMessage]:
     if not databases or not apps.is_installed("django.contrib.auth"):
@@ -309,12 +338,6 @@ def _has_login_api() -> bool:
         )
 
     return bool(getattr(settings, "ROOT_URLCONF", None)) and mounts(get_resolver().url_patterns)
-
-
-def _check_order(shorter: str, longer: str, why: str, id: str) -> Iterable[CheckMessage]:
-    short, long = _value(shorter), _value(longer)
-    if short and long and short > long:
-        yield checks.Warning(f"{shorter} is longer than {longer}, {why}.", id=id)
 
 
 def _position(middleware: type) -> int | None:

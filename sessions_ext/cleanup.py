@@ -19,8 +19,8 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from .conf import conf, duration
-from .db.hints import deleting_by_key
-from .db.locks import lock_briefly, locked, locked_values, try_briefly
+from .db.locks import lock_briefly, locked, locked_values, locks_what_it_reads, try_briefly
+from .db.mariadb import deleting_by_key
 from .db.owners import everything_like, one_by_one
 from .db.ranges import Place, Range, Ranges
 
@@ -31,6 +31,7 @@ AGES = ("still active", *DAYS, "over a year")
 MAX_BATCH = 1_000_000  # rows in one transaction
 MAX_LOADED = 500  # rows in a batch for receivers, which stay locked while the receivers run
 MAX_IDS = 1000  # ids in one statement
+MAX_LOCKED = 1000  # rows in a batch where a DELETE takes long, as on MariaDB, and others wait for its locks
 AHEAD = 10  # batches whose ends are read at once
 RETRIES, LOCK_PAUSE = 10, 1.0  # how often a locked range is tried again, and the seconds in between
 
@@ -66,10 +67,10 @@ class ArgumentError(ValueError):
 
 @dataclass
 class Target:
-    """Rows to delete, in the order of an index over the columns `order`, the first of which is the time
-    when they ended. `index` names it where the database may have to be told, and `owner` the column by
-    which the table is distributed, if it is. `left` lists the ranges still to do. `is_plain` says that a
-    plain DELETE is enough: no receiver and no foreign key needs the rows loaded."""
+    """Rows to delete, in the order of an index over the columns `order`, the first of which is the time when
+    they ended. `index` is its name, for databases that have to be told, and `owner` the column by which the
+    table is distributed, if it is. `left` lists the ranges still to do. `is_plain` says that a plain DELETE
+    is enough: no receiver and no foreign key needs the rows loaded."""
 
     name: str
     rows: QuerySet[Any]
@@ -80,7 +81,7 @@ class Target:
     left: list[Range] = field(default_factory=lambda: [Range()])
 
     def __post_init__(self) -> None:
-        self.ranges = Ranges(self.rows, *self.order, index=self.index)
+        self.ranges = Ranges(self.rows, self.order, self.index)
 
     def places(self, part: Range, steps: list[int]) -> list[Place] | None:
         """See Ranges.places(). None where it met a lock, such as a migration's."""
@@ -218,6 +219,8 @@ class Walk:
         size = min(self.batch_size, MAX_IDS if skip_locked else MAX_BATCH)
         if not target.is_plain:
             size = min(size, MAX_LOADED)
+        if locks_what_it_reads(target.rows.db):
+            size = min(size, MAX_LOCKED)
         rest, is_last = whole, False
         while not is_last:
             steps = self._steps(size)

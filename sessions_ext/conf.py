@@ -116,10 +116,16 @@ def _paths(value: Any) -> Sequence[str]:
 _path = _of_type("a dotted path", str)
 
 
+def is_dotted(to: str) -> bool:
+    """Whether REAUTHENTICATE_URL names a callable, and not a page."""
+    return "." in to and "/" not in to
+
+
 class Conf:
     LIFETIME = Setting(timedelta(days=30), _positive_duration)
     IDLE_TIMEOUT = Setting(None, _optional(_positive_duration))
     TOUCH_INTERVAL = Setting(timedelta(seconds=60), duration)
+    IS_ACTIVITY: Setting[str | None] = Setting(None, _optional(_path))
     MAX_SESSIONS: Setting[int | str | None] = Setting(
         None, _optional(_count(0, "an int, None or a dotted path to a callable"))
     )
@@ -141,9 +147,13 @@ class Conf:
     OBSERVERS: Setting[Sequence[str]] = Setting(("sessions_ext.observers.refresh_replayed",), _paths)
     REAUTHENTICATE_AFTER = Setting(timedelta(minutes=15), _optional(duration))
     REAUTHENTICATE_URL: Setting[str | None] = Setting(
-        None, _optional(_of_type("a path or the name of a URL, or None", str))
+        None, _optional(_of_type("a path, the name of a URL or a dotted path, or None", str))
     )
+    API_REAUTHENTICATES: Setting[bool] = Setting(True, _of_type("True or False", bool))
     SOCKET_RECHECK = Setting(timedelta(seconds=30), _positive_duration)
+    IMPERSONATOR: Setting[str | None] = Setting(None, _optional(_path))
+    IMPERSONATION_LIFETIME = Setting(timedelta(hours=1), _positive_duration)
+    TELL_WHY: Setting[bool] = Setting(True, _of_type("True or False", bool))
     NEW_DEVICE_EMAIL: Setting[bool] = Setting(False, _of_type("True or False", bool))
 
 

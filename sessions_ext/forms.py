@@ -1,17 +1,20 @@
 from typing import Any
 
 from django import forms
-from django.contrib.auth import authenticate
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
+from . import step_up
+from .exceptions import TooManyAttempts
+
 
 class PasswordForm(forms.Form):
-    """Asks the person who is logged in for their password again, and sets `user` to them. The
-    AUTHENTICATION_BACKENDS check it, so that apps that lock accounts see the attempts."""
+    """Asks the person who is logged in for their password again. The AUTHENTICATION_BACKENDS check it, so
+    that apps that lock accounts see the attempts. `seconds` is how long to wait after too many."""
 
+    session = forms.CharField(required=False, widget=forms.HiddenInput)
     password = forms.CharField(
         label=_("Password"),
         strip=False,
@@ -19,17 +22,28 @@ class PasswordForm(forms.Form):
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}),
     )
 
-    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    seconds = 0.0
+
+    def __init__(self, request: HttpRequest, data: Any = None) -> None:
+        here = getattr(request, "user_session", None)
+        self.session_id = str(here.pk) if here else ""
+        super().__init__(data, initial={"session": self.session_id})
         self.request = request
-        self.user: Any = None
+
+    @property
+    def is_of_another_session(self) -> bool:
+        """Whether the form was made for a session that has ended, and the person has signed in again."""
+        return bool(self.data.get("session")) and self.data["session"] != self.session_id
 
     @sensitive_variables()
     def clean_password(self) -> str:
         password: str = self.cleaned_data["password"]
-        name = self.request.user.get_username()
-        user = authenticate(self.request, username=name, password=password)
-        if user is None or user.pk != self.request.user.pk:
+        try:
+            is_right = step_up.is_password(self.request, password)
+        except TooManyAttempts as error:
+            self.seconds = error.seconds
+            message = _("Too many attempts. Try again later.")
+            raise ValidationError(message, code="too_many_attempts") from None
+        if not is_right:
             raise ValidationError(_("That is not your password."), code="invalid_password")
-        self.user = user
         return password

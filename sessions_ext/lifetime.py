@@ -1,15 +1,23 @@
 """When a session is active, and when it ends."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase
 from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
 from django.db.models.functions import Least
+from django.utils import timezone
 
 from .conf import conf
 
 if TYPE_CHECKING:
     from .models import UserSession
+
+
+def longest(is_impersonated: bool) -> timedelta:
+    """How long after its sign-in a session ends at the latest, however much it is used."""
+    return min(conf.LIFETIME, conf.IMPERSONATION_LIFETIME) if is_impersonated else conf.LIFETIME
 
 
 def bounds(at: datetime) -> dict[str, Any]:
@@ -44,3 +52,12 @@ def end_by_time() -> Any:
         return end
     idle_end = F("last_activity_at") + Value(conf.IDLE_TIMEOUT)
     return Least(end, ExpressionWrapper(idle_end, output_field=DateTimeField()))
+
+
+def cookie_end(store: SessionBase) -> datetime | None:
+    """When a cookie that is issued now will end, at most LIFETIME from now. None for a cookie whose end
+    moves with every request."""
+    if settings.SESSION_SAVE_EVERY_REQUEST:
+        return None
+    age = timedelta(seconds=min(max(store.get_expiry_age(), 1), conf.LIFETIME.total_seconds()))
+    return timezone.now() + age

@@ -1,12 +1,15 @@
 """What else somebody needs who has the right password, by the apps that sites have for that. Each can be
 the LOGIN_HOOK: a callable that is given the request, the user, and the code that was sent or "". It returns
-to let the user in, raises SecondFactorRequired to ask for more, or PermissionDenied to refuse."""
+to let the user in, raises SecondFactorRequired to ask for more, or PermissionDenied to refuse.
+
+And where somebody without a password proves again who they are: a callable for REAUTHENTICATE_URL."""
 
 from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
+from django.urls import reverse
 from django.views.decorators.debug import sensitive_variables
 
 from .exceptions import SecondFactorRequired
@@ -63,3 +66,20 @@ def _ask_for_code_of_allauth(request: HttpRequest, user: Any, code: str) -> None
     raise SecondFactorRequired(
         Authenticator.objects.filter(user=user).order_by("type").values_list("type", flat=True).distinct()
     )
+
+
+def allauth_reauthentication(request: HttpRequest) -> str:
+    """A REAUTHENTICATE_URL: the page of allauth where this person gives the code of a second factor, or else
+    signs in again by the social account that they used last. An OpenID provider is told to ask them."""
+    from allauth.account.adapter import get_adapter
+    from allauth.socialaccount.models import SocialAccount
+
+    user: Any = request.user
+    if methods := get_adapter().get_reauthentication_methods(user):
+        return str(methods[0]["url"])
+    used = SocialAccount.objects.filter(user=user).order_by("-last_login").first()
+    if used is None:
+        return reverse("account_login")
+    provider = used.get_provider(request)
+    more = {"auth_params": "prompt=login"} if provider.id == "openid_connect" else {}
+    return str(provider.get_login_url(request, process="login", **more))

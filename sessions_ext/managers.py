@@ -16,11 +16,11 @@ from . import cleanup as cleaning
 from . import clients, limits, signals
 from .cleanup import CleanupPreview, CleanupResult
 from .conf import conf
-from .db.locks import seeing_latest, take_write_lock
+from .db.locks import locks_what_it_reads, seeing_latest, take_write_lock
 from .db.prepared import Statement
 from .decorators import alters_data, twin
 from .exceptions import SessionLimitReached
-from .lifetime import bounds
+from .lifetime import bounds, longest
 from .querysets import UserSessionQuerySet, one_active, revoke_rows
 from .reasons import RevokedReason
 
@@ -50,6 +50,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         user_agent: str = "",
         expires_at: datetime | None = None,
         refresh_token_id: UUID | None = None,
+        impersonator: "AbstractBaseUser | None" = None,
         _id: UUID | None = None,
     ) -> "UserSession":
         """Insert the row of a login and hold the user to MAX_SESSIONS, in one transaction.
@@ -58,12 +59,17 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         most LIFETIME from now, which is also the default. Raises SessionLimitReached, having
         inserted nothing, where ON_LIMIT is "deny" or the limit is 0; ValueError for a user who is
         not saved; IntegrityError if the refresh token is taken.
+
+        `impersonator` is who acts as the user in it. Such a session counts towards no limit and ends
+        none, and lives for IMPERSONATION_LIFETIME at most. An impersonator who is the user has come back
+        from acting as another: this is an ordinary session, but nobody has just proved who they are.
         """
         if user.pk is None or user._state.adding:
             raise ValueError("Save the user before starting a session.")
         now = timezone.now()
         client = clients.describe(request, ip_address, user_agent)
-        latest = now + conf.LIFETIME
+        is_impersonated = impersonator is not None and impersonator.pk != user.pk
+        latest = now + longest(is_impersonated)
         session: UserSession = self.model(
             user_id=user.pk,
             device_info=client.device_info,
@@ -73,20 +79,23 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
             location=client.location,
             created_at=now,
             last_activity_at=now,
-            # Nobody knows when the person in an adopted login last proved who they are.
-            authenticated_at=now - conf.LIFETIME if _id else now,
+            # Nobody knows when the person in an adopted login last proved who they are. Nor does whoever
+            # begins or ends to act as another.
+            authenticated_at=now - conf.LIFETIME if _id or impersonator else now,
+            impersonator=impersonator if is_impersonated else None,
             expires_at=min(expires_at or latest, latest),
             refresh_token_id=refresh_token_id,
             **({"id": _id} if _id else {}),
         )
         self.model._meta.get_field("user").set_cached_value(session, user)
-        limit = limits.limit_of(user, request)
+        limit = None if is_impersonated else limits.limit_of(user, request)
         rows = self.primary
         scope: Any = transaction.atomic(using=rows.db) if limit is None else seeing_latest(rows.db)
         try:
             with scope as sees_all:
-                # The insert comes before the count: on SQLite it takes the write lock.
-                if limit is not None:
+                # The insert comes before the count: on SQLite it takes the write lock. On MariaDB it takes a
+                # shared lock of the user's row: two logins that then write to that row would deadlock.
+                if limit is not None or locks_what_it_reads(rows.db):
                     limits.lock(user, rows.db)
                 session.save(using=rows.db, force_insert=True)
                 if limit is not None:
@@ -190,16 +199,18 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         return queryset
 
     def _evict(self, user: "AbstractBaseUser", limit: int, keep: "UserSession | None" = None) -> list[UUID]:
-        active = self.primary.for_user(user).active()
+        active = self.primary.for_user(user).active().own()
         if (keep and limit < 1) or (conf.ON_LIMIT == "deny" and active.count() > limit):
-            raise SessionLimitReached(f"MAX_SESSIONS allows {limit} active sessions.")
+            error = SessionLimitReached(f"MAX_SESSIONS allows {limit} active sessions.")
+            error.limit = limit
+            raise error
         others = active.exclude(pk=keep.pk) if keep else active
         return self._end_surplus(user, limit, limits.surplus(others, limit - 1 if keep else limit))
 
     def _evict_unseen(self, user: "AbstractBaseUser", limit: int) -> None:
         with seeing_latest(self.primary.db):
             limits.lock(user, self.primary.db)
-            self._end_surplus(user, limit, limits.surplus(self.primary.for_user(user).active(), limit))
+            self._end_surplus(user, limit, limits.surplus(self.primary.for_user(user).active().own(), limit))
 
     def _end_surplus(self, user: "AbstractBaseUser", limit: int, surplus: list[UUID]) -> list[UUID]:
         if not surplus:

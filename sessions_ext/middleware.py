@@ -12,17 +12,29 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, HttpResponseServerError
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
+from django.utils.http import urlencode
 
-from . import activity
+from . import activity, authentication, step_up
 from .conf import conf
+from .endings import SessionEnded
+from .exceptions import SessionLimitReached
+from .lifetime import cookie_end, longest
 from .models import UserSession
 from .reasons import RevokedReason
 from .requests import AtHand, at_hand
-from .store import VerifiedStore, as_verified, attach_user_session, cookie_end, user_of, verified_store
+from .store import (
+    ID_KEY,
+    VerifiedStore,
+    as_verified,
+    attach_user_session,
+    session_of,
+    user_of,
+    verified_store,
+)
 
 SECOND = timedelta(seconds=1)
 
@@ -32,7 +44,8 @@ logger = logging.getLogger("sessions_ext")
 class UserSessionMiddleware:
     """Verifies the login of a request against its row, when the session's data or `request.user` is
     first read, and not before. Sets `request.user_session`, which is the row, or falsy where nobody is
-    logged in. Async code awaits `request.auser_session()`.
+    logged in. Async code awaits `request.auser_session()`. `request.session_ended` is why the login that
+    the browser had has ended, once, or None.
 
     Stands after AuthenticationMiddleware.
     """
@@ -50,7 +63,12 @@ class UserSessionMiddleware:
             return self.__acall__(request)
         attach(request)
         with at_hand(request) as now:
-            response = self.get_response(request)
+            try:
+                response = self.get_response(request)
+            except BaseException:  # the server gives up: there will be no answer
+                finish(now, HttpResponseServerError())
+                raise
+            add_challenge(request, response)
             finish(now, response)
         return response
 
@@ -58,10 +76,30 @@ class UserSessionMiddleware:
         """See __call__()."""
         attach(request)
         with at_hand(request) as now:
-            response = await self.get_response(request)
+            try:
+                response = await self.get_response(request)
+            except BaseException:  # the browser or the server gives up: there will be no answer
+                await sync_to_async(finish)(now, HttpResponseServerError())
+                raise
+            add_challenge(request, response)
             if is_finish_due(now, response):
                 await sync_to_async(finish)(now, response)
         return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        """Send whoever has met the limit to the page where they end one of their sessions."""
+        url = exception.url if isinstance(exception, SessionLimitReached) else ""
+        if not url or not step_up.wants_page(request):
+            return None
+        after = request.POST.get("next") or request.GET.get("next")
+        return HttpResponseRedirect(f"{url}?{urlencode({'next': after})}" if after else url)
+
+
+def add_challenge(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Say how to authenticate where an API refused a login that is not fresh."""
+    seconds = step_up.noted_max_age(request)
+    if seconds is not None and response.status_code == 401:
+        response.headers.setdefault("WWW-Authenticate", step_up.challenge(seconds))
 
 
 def attach(request: Any) -> None:
@@ -71,39 +109,47 @@ def attach(request: Any) -> None:
         raise ImproperlyConfigured(
             "UserSessionMiddleware needs SessionMiddleware and AuthenticationMiddleware before it."
         )
+    # Whoever has read a login by now has read it unverified.
+    is_read = not isinstance(request.session, VerifiedStore)
+    is_read = is_read and SESSION_KEY in getattr(request.session, "_session_cache", ())
     request_class: Any = type(request)
     request.__class__ = behind_middleware(request_class)
     # A user who is not lazy was set by another kind of login. Keep it.
     if isinstance(request.user, SimpleLazyObject):
         is_djangos = vars(request.user)["_setupfunc"].__module__ == AuthenticationMiddleware.__module__
         theirs = None if is_djangos else request.user
-        request.user = SimpleLazyObject(lambda: _user(request, theirs))
+        request.user = SimpleLazyObject(lambda: _user(request, user_of(request), theirs, is_read))
         request.auser = partial(auser, request, theirs)
     attach_user_session(request)
     request.auser_session = partial(auser_session, request)
 
 
-def _user(request: Any, theirs: Any) -> Any:
-    """The user of the session, wrapped in `theirs` if another middleware has wrapped Django's user."""
-    user = user_of(request)
-    if user is None:
-        return AnonymousUser()
-    if theirs is None:
-        return user
-    request._cached_user = user  # so that Django's own get_user() makes no query
+def _user(request: Any, user: Any, theirs: Any, is_read: bool) -> Any:
+    """The user of the session, or AnonymousUser; or `theirs`, if another middleware has put its own user
+    into the place of Django's. That one may know other logins, unless it was made from a login which
+    turns out to have ended."""
+    found = AnonymousUser() if user is None else user
+    if theirs is None or (user is None and is_read):
+        return found
+    request._cached_user = found  # so that Django's own get_user() makes no query
     return theirs
 
 
 async def auser(request: HttpRequest, theirs: Any = None) -> Any:
-    with at_hand(request):
-        await verified_store(request).ahas_key(SESSION_KEY)
-    return _user(request, theirs)
+    return _user(request, await _ask(user_of, request), theirs, is_read=True)
 
 
 async def auser_session(request: HttpRequest) -> UserSession | None:
+    session: UserSession | None = await _ask(session_of, request)
+    return session
+
+
+async def _ask(question: Callable[[HttpRequest], Any], request: HttpRequest) -> Any:
     with at_hand(request):
-        await verified_store(request).ahas_key(SESSION_KEY)
-        return verified_store(request).user_session
+        store = verified_store(request)
+        if await store.ahas_key(SESSION_KEY) and store.login is None:  # written by other code
+            return await sync_to_async(question)(request)
+        return question(request)
 
 
 def is_finish_due(now: AtHand, response: HttpResponseBase) -> bool:
@@ -111,11 +157,10 @@ def is_finish_due(now: AtHand, response: HttpResponseBase) -> bool:
     return any(
         response.status_code >= 500
         or store.has_old_hash
-        or store.renews_key
+        or store.old_key
         or activity.is_due(store.login.session)
         or is_saved(store, response)
-        for store in now.stores
-        if store.login is not None
+        for store in logins(now)
     ) or keeps_cookie(now.request)
 
 
@@ -123,14 +168,23 @@ def finish(now: AtHand, response: HttpResponseBase) -> None:
     """After the view: end a login whose answer failed, record activity, and move the row's end with the
     cookie's. If the login ended meanwhile, keep the answer from changing the cookie."""
     try:
-        for store in now.stores:
-            if store.login is not None and store.login.user is not None:
+        for store in logins(now):
+            if store.login.user is not None:
                 _finish_login(store, store.login.session, now.request, response)
     except Error:
         # The view has done its work, and its answer stands.
         logger.warning("could not record the activity of a session", exc_info=True)
     if keeps_cookie(now.request):
         patch_vary_headers(response, ("Cookie",))
+
+
+def logins(now: AtHand) -> list[Any]:
+    """The stores of the request that hold a login. One that was read in a thread, which knows no request,
+    may still be in `request.session`."""
+    current = getattr(now.request, "session", None)
+    if isinstance(current, VerifiedStore) and current not in now.stores:
+        now.stores.append(current)
+    return [store for store in now.stores if store.login is not None]
 
 
 def keeps_cookie(request: HttpRequest) -> bool:
@@ -141,18 +195,26 @@ def keeps_cookie(request: HttpRequest) -> bool:
 def _finish_login(
     store: VerifiedStore, session: UserSession, request: HttpRequest, response: HttpResponseBase
 ) -> None:
+    store.is_settled = is_saved(store, response)
+    is_undone = authentication.is_rolled_back(session)
+    if is_undone:
+        store.set_login(session, store.user)
+    if store.old_key:
+        store.end_renewal(is_done=response.status_code < 500 and not is_undone)
     if response.status_code >= 500 and store.has_started:
         # Django saves no session with such an answer, so no browser will ever hold this login.
         session.revoke(RevokedReason.LOGOUT)
         return
+    if is_saved(store, response) and SESSION_KEY not in store:
+        session.revoke(RevokedReason.LOGOUT)  # other code has emptied the data
+        return
     if store.has_old_hash:
         session.revoke(RevokedReason.PASSWORD_CHANGE)
         return
-    if store.renews_key and response.status_code < 500:
-        store.cycle_key()
-    is_recorded = activity.record(session, request, expires_at=moved_end(store, session))
-    is_certain = is_recorded or store.has_started
-    if not is_certain and is_saved(store, response) and store.is_superseded():
+    if ID_KEY not in store and not session.is_adopted and store.get(SESSION_KEY) == str(session.user_id):
+        store.set_login(session, store.user)  # other code has removed all keys but Django's
+    is_recorded = activity.record(session, request, expires_at=moved_end(store, session, response))
+    if is_saved(store, response) and not is_recorded and store.is_superseded():
         store.leave_cookie()
 
 
@@ -162,12 +224,12 @@ def is_saved(store: VerifiedStore, response: HttpResponseBase) -> bool:
     return bool(is_wanted and not store.is_empty() and response.status_code < 500)
 
 
-def moved_end(store: VerifiedStore, session: UserSession) -> Any:
+def moved_end(store: VerifiedStore, session: UserSession, response: HttpResponseBase) -> Any:
     """The new end of the row, or None if it can stay. A row never ends before its cookie, and Django
-    issues a new cookie with a new end when the data was modified."""
-    if not store.modified or (end := cookie_end(store)) is None:
+    issues a new cookie with a new end when it saves modified data."""
+    if not is_saved(store, response) or (end := cookie_end(store)) is None:
         return None
-    latest = session.created_at + conf.LIFETIME
+    latest = session.created_at + longest(session.is_impersonated)
     end, ahead = min(end, latest), conf.TOUCH_INTERVAL
     if abs(end - session.expires_at) > ahead:
         return end
@@ -178,7 +240,8 @@ def moved_end(store: VerifiedStore, session: UserSession) -> Any:
 
 @cache
 def behind_middleware(request_class: Any) -> Any:
-    """A subclass of the request's class, whose `session` is a verified store, whatever is put there."""
+    """A subclass of the request's class, whose `session` is a verified store, whatever is put there, and
+    that has `session_ended`."""
     if issubclass(request_class, _SessionVerified):
         return request_class
     return type(
@@ -187,6 +250,14 @@ def behind_middleware(request_class: Any) -> Any:
 
 
 class _SessionVerified:
+    @property
+    def session_ended(self) -> SessionEnded | None:
+        """Why the login that the browser had has ended; None if there is nothing to tell."""
+        request: Any = self
+        with at_hand(request):
+            store = verified_store(request)
+            return store.ended if isinstance(store, VerifiedStore) else None
+
     @property
     def session(self) -> Any:
         try:

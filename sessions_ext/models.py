@@ -1,6 +1,6 @@
 import logging
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,10 +14,10 @@ from . import signals, verdicts
 from .cleanup import is_deleted_plainly
 from .conf import conf
 from .db.expressions import AppendMissing
-from .db.hints import PRIMARY
 from .db.indexes import PartialIndex
+from .db.mariadb import PRIMARY
 from .db.prepared import delete
-from .db.updates import update_returning
+from .db.updates import update, update_returning
 from .decorators import alters_data, twin
 from .lifetime import is_active
 from .limits import FIRST_OWN_ID
@@ -100,6 +100,9 @@ class UserSession(models.Model):
     providers_accessed = models.JSONField(_("providers"), default=list, blank=True)
 
     objects = UserSessionManager()
+    # Whether who asks by this session carries its latest proof. A copy of a cookie or a token that is older
+    # than the person's latest confirmation is valid and does not: see authentication.verify().
+    carries_latest_proof = True
 
     class Meta:
         verbose_name = _("user session")
@@ -177,6 +180,21 @@ class UserSession(models.Model):
         """Whether this row, as it was loaded, is active. The queryset's active() has the same rule."""
         return is_active(self, timezone.now())
 
+    def is_fresh(self, within: timedelta | None = None) -> bool:
+        """Whether the person proved who they are in this session less than `within` ago (default
+        REAUTHENTICATE_AFTER; where that is None, nobody is asked). A login and a confirmation prove it; a
+        refresh and activity do not. Never true of a session that somebody else acts in, or of an adopted
+        login before its first confirmation. No query."""
+        if self.impersonator_id or not self.is_active:
+            return False
+        within = conf.REAUTHENTICATE_AFTER if within is None else within
+        if within is None:
+            return True
+        is_proven = self.carries_latest_proof and (
+            not self.is_adopted or self.authenticated_at >= self.created_at
+        )
+        return is_proven and timezone.now() < self.authenticated_at + within
+
     @property
     def ended_at(self) -> datetime | None:
         """When this session was revoked, expired or idled out; None while it is active."""
@@ -194,6 +212,11 @@ class UserSession(models.Model):
     def is_adopted(self) -> bool:
         """Whether the login is older than the installation of this app. Nobody knows when it began."""
         return self.pk < FIRST_OWN_ID
+
+    @property
+    def is_impersonated(self) -> bool:
+        """Whether somebody else acts as the user in this session."""
+        return self.impersonator_id is not None
 
     @property
     def as_row(self) -> UserSessionQuerySet:
@@ -220,14 +243,15 @@ class UserSession(models.Model):
         if self.is_active:
             self.revoke(RevokedReason.NOT_ME)
         at = timezone.now()
-        is_recorded = bool(self.as_row.filter(disowned_at=None).update(disowned_at=at))
+        is_recorded = bool(update(self.as_row.filter(disowned_at=None), disowned_at=at))
         if is_recorded:
             self.disowned_at = at
         return is_recorded
 
     @alters_data
     def trust(self) -> bool:
-        """Mark this device as trusted if the session is active, and return whether it is."""
+        """Mark this device as trusted if the session is active and the user's own, and return whether
+        it is."""
         return self._set_trust(True)
 
     @alters_data

@@ -53,8 +53,8 @@ def is_new_device(session: UserSession) -> bool:
     """Whether the user is new to this device family in this network: no earlier session of the last 90
     days, and no active trusted one, had both. Always False for the first sign-in of an account. Always
     True for any other without an address. One or two queries."""
-    if session.is_adopted:
-        return False  # adopted from before the app was installed: nobody signed in
+    if session.is_adopted or session.is_impersonated:
+        return False  # adopted from before the app was installed, or staff: the user has not signed in
     earlier = _earlier(session)
     return not _is_familiar(session, earlier) and (earlier.exists() or _has_signed_in_before(session))
 
@@ -81,7 +81,7 @@ def _earlier(session: UserSession) -> UserSessionQuerySet:
     # Only earlier ones, so that of two sign-ins at once from a new device, one is reported.
     at = session.created_at
     sessions: UserSessionQuerySet = UserSession.objects.using(session._state.db).for_user(session.user_id)
-    return sessions.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=session.pk))
+    return sessions.own().filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=session.pk))
 
 
 def _is_familiar(session: UserSession, earlier: UserSessionQuerySet) -> bool:

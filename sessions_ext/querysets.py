@@ -14,13 +14,15 @@ from django.utils import timezone
 
 from . import clients, signals, verdicts
 from .conf import conf
-from .db.hints import deleting_by_key
+from .db.conditions import on_other_column
 from .db.locks import locked_values, locks_what_it_reads, take_write_lock
+from .db.mariadb import deleting_by_key
 from .db.owners import everything_like, one_by_one
 from .db.prepared import Parameter
 from .db.updates import update, update_returning
 from .decorators import alters_rows, twin
 from .lifetime import active, bounds, end_by_time, unended
+from .reasons import RevokedReason
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -50,6 +52,10 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     def revoked(self) -> Self:
         return self.filter(is_revoked=True)
 
+    def own(self) -> Self:
+        """Only those in which the users act themselves, and nobody else as them."""
+        return self.filter(impersonator=None)
+
     def ended(self, at: datetime | None = None) -> Self:
         """Revoked or expired, the latest end first."""
         ended = self.filter(~active(at or timezone.now()))
@@ -71,8 +77,14 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     def revoke(self, reason: str) -> int:
         """End these sessions, and return how many this call ended: 0 if all were revoked before. Such rows
         keep their first reason. One statement, or with a CACHE two in a transaction. Sends one
-        session_revoked for all of them."""
-        return len(revoke_rows(self, reason))
+        session_revoked for all of them.
+
+        With an IMPERSONATOR, the sessions in which the same users act as others end as well, uncounted:
+        of those that for_user() names, under the same other conditions. One statement more."""
+        ended = revoke_rows(self, reason)
+        if conf.IMPERSONATOR and (acting := on_other_column(self, "user", "impersonator")) is not None:
+            revoke_rows(acting, RevokedReason.IMPERSONATOR)
+        return len(ended)
 
     @alters_rows
     def touch(self, ip_address: str | None = None) -> int:
@@ -84,7 +96,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         seen: dict[str, Any] = {}
         if address:
             same = When(last_ip_address=address, then="last_ip_since")
-            # First: MariaDB assigns from left to right.
+            # The address comes last: MariaDB sets one column after the other.
             seen["last_ip_since"] = Case(same, default=Value(now, models.DateTimeField()))
             seen["last_ip_address"] = address
         return sum(update(each, last_activity_at=now, **seen) for each in by_shard(due))
@@ -92,7 +104,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     @alters_rows
     def trust(self) -> int:
         """Mark the devices of the active rows as trusted, and return how many rows there are. Trust
-        ends with the session."""
+        ends with the session. A session in which somebody else acts as the user is never trusted."""
         return len(trust_rows(self))
 
     @alters_rows
@@ -106,10 +118,16 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         self._for_write = True
         if not conf.CACHE and not locks_what_it_reads(self.db):
             return super().delete()
+        if self._fields is not None:  # type: ignore[attr-defined]
+            raise TypeError("Cannot call delete() after .values() or .values_list()")
         deleted: Counter[str] = Counter()
         with transaction.atomic(using=self.db, savepoint=False), deleting_by_key(self.model, self.db):
+            take_write_lock(self)
+            # Before any row is locked, because a cache may let us wait.
+            users = set(self.order_by().values_list("user_id", flat=True)) if conf.CACHE else set()
+            verdicts.invalidate(users, self.db)
             found = [row for each in by_shard(self) for row in locked_values(each, "user_id")]
-            verdicts.invalidate({user_id for _, user_id in found}, self.db)
+            verdicts.invalidate({user_id for _, user_id in found} - users, self.db)
             # Only these rows: for users who log in meanwhile, the verdicts were not ended.
             for start in range(0, max(len(found), 1), CHUNK):
                 these = everything_like(self).filter(pk__in=[pk for pk, _ in found[start : start + CHUNK]])
@@ -160,11 +178,13 @@ def revoke_rows(
         ended = [row for part in parts for row in update_returning(part, "id", "user_id", **end)]
         verdicts.invalidate({user_id for _, user_id in ended} - users, using)  # of logins since then
     if ended:
+        session_ids = [session_id for session_id, _ in ended]
+        signals.rows_revoked.send(rows.model, session_ids=session_ids)
         signals.send_after_commit(
             signals.session_revoked,
             rows.model,
             using,
-            session_ids=[session_id for session_id, _ in ended],
+            session_ids=session_ids,
             user_ids={user_id for _, user_id in ended},
             reason=reason,
         )
@@ -174,7 +194,7 @@ def revoke_rows(
 def trust_rows(rows: UserSessionQuerySet, is_trusted: bool = True) -> list[tuple[UUID, Any]]:
     """See UserSessionQuerySet.trust(). Returns the id and the user of each active row."""
     rows._for_write = True
-    parts = by_shard(rows.active())
+    parts = by_shard(rows.active().own())
     with nullcontext() if len(parts) == 1 else transaction.atomic(using=rows.db, savepoint=False):
         each = (update_returning(part, "id", "user_id", is_trusted=is_trusted) for part in parts)
         changed = [row for found in each for row in found]

@@ -16,6 +16,7 @@ class RevokedReason(models.TextChoices):
     USER_DISABLED = "user_disabled", _("Account disabled")
     REFRESH_REUSE = "refresh_reuse", _("Refresh token used twice")
     SUSPICIOUS = "suspicious", _("Suspicious activity")
+    IMPERSONATOR = "impersonator", _("Whoever acted as the user was signed out")
 
 
 class EndedBy(models.TextChoices):
@@ -34,6 +35,7 @@ _ENDED_BY: dict[str, EndedBy] = {
     RevokedReason.PASSWORD_CHANGE: EndedBy.USER,
     RevokedReason.ADMIN: EndedBy.ADMIN,
     RevokedReason.USER_DISABLED: EndedBy.ADMIN,
+    RevokedReason.IMPERSONATOR: EndedBy.ADMIN,
     RevokedReason.LIMIT: EndedBy.POLICY,
     RevokedReason.REFRESH_REUSE: EndedBy.SYSTEM,
     RevokedReason.SUSPICIOUS: EndedBy.SYSTEM,

@@ -10,20 +10,23 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import router
+from django.db.models import Q
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.http import HttpRequest
 
-from . import authentication, verdicts
+from . import authentication, make_room, step_up, verdicts
 from .conf import conf
 from .db.expressions import Earlier
-from .db.locks import locked
+from .db.locks import locked_values
 from .db.updates import update
+from .exceptions import SessionLimitReached
+from .lifetime import cookie_end
 from .mail import send_mail_about
 from .models import RevokedReason, UserSession
 from .new_device import is_new_device, is_one_mail_too_many
 from .requests import carries_token, request_at_hand
-from .signals import session_started
-from .store import ID_KEY, STAMP_KEY, VerifiedStore, attach_user_session, cookie_end
+from .signals import rows_revoked, session_started
+from .store import ID_KEY, STAMP_KEY, VerifiedStore, attach_user_session
 
 # What a save does to the password: CHANGED is a new one, RENEWED a new hash of the same one.
 CHANGED, RENEWED = "changed", "renewed"
@@ -32,7 +35,14 @@ CHANGED, RENEWED = "changed", "renewed"
 def connect() -> None:
     user_logged_in.connect(on_login, dispatch_uid="sessions_ext.login")
     user_logged_out.connect(on_logout, dispatch_uid="sessions_ext.logout")
+    rows_revoked.connect(on_rows_revoked, dispatch_uid="sessions_ext.revoked")
     session_started.connect(on_session_started, dispatch_uid="sessions_ext.started")
+    if apps.is_installed("allauth.account"):
+        from allauth.account import signals as allauth_signals
+
+        allauth_signals.authentication_step_completed.connect(
+            on_step_completed, dispatch_uid="sessions_ext.step"
+        )
     user_key = key_of(auth.get_user_model())
     for model in apps.get_models():
         if issubclass(model, UserSession):
@@ -63,10 +73,15 @@ def on_login(
         return
     try:
         session = _row_of(store, user) or UserSession.objects.start(
-            user, request=request, expires_at=cookie_end(store)
+            user,
+            request=request,
+            expires_at=cookie_end(store),
+            impersonator=authentication.impersonator_of(request, user),
         )
-    except BaseException:
+    except BaseException as error:
         _undo_login(request, store)
+        if isinstance(error, SessionLimitReached) and error.limit:
+            error.token = make_room.token_for(user)
         raise
     if isinstance(store, VerifiedStore):
         store.has_started = store.has_started or store.login is None or store.login.session != session
@@ -84,12 +99,12 @@ def _row_of(store: Any, user: Any) -> UserSession | None:
     else:
         current = store.get(ID_KEY)
     session = UserSession.objects.verify(user.pk, current) if current else None
-    if session:
-        authentication.renew(session)
-        if isinstance(store, VerifiedStore):
-            store.renews_key = True  # later, when the answer is known: Django sets no cookie with an error
-        else:
-            store.cycle_key()
+    if session is None or not authentication.renew(session):
+        return None
+    if isinstance(store, VerifiedStore):
+        store.renew_key()
+    else:
+        store.cycle_key()
     return session
 
 
@@ -131,6 +146,22 @@ def on_logout(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any
         return
     if session := UserSession.objects.verify(user.pk, store.get(ID_KEY)):
         session.revoke(RevokedReason.LOGOUT)
+
+
+def on_step_completed(
+    sender: Any, request: HttpRequest, user: Any, reauthenticated: bool = False, **kwargs: Any
+) -> None:
+    """Count a proof that allauth has asked for, by its page or its API: of a password or a second factor."""
+    if reauthenticated and request.user.pk == user.pk:
+        step_up.reauthenticated(request)
+
+
+def on_rows_revoked(sender: Any, session_ids: list[Any], **kwargs: Any) -> None:
+    """Note that a request ends its own session. A logout after that is not a late one."""
+    store = getattr(request_at_hand(), "session", None)
+    login = store.login if isinstance(store, VerifiedStore) else None
+    if login and login.session.pk in session_ids:
+        store.is_ended_here = True  # type: ignore[union-attr]
 
 
 def on_session_saved(sender: Any, instance: UserSession, created: bool, using: str, **kwargs: Any) -> None:
@@ -180,7 +211,7 @@ def on_user_saved(
             session = store.login.session
             session.untrust()
             authentication.renew(session)
-            store.has_old_hash = True
+            store.new_hash = next(authentication.auth_hashes(instance), None)
             sessions = sessions.exclude(pk=session.pk)
         sessions.revoke(RevokedReason.PASSWORD_CHANGE)
     elif password == RENEWED:
@@ -216,10 +247,14 @@ def _renews_hash(user: Any, *stored: str) -> bool:
 
 
 def before_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
-    """Lock the user's rows in the order in which a revoke locks them. Otherwise the two may deadlock.
-    Django deletes within a transaction."""
+    """Lock the rows that go with the user in the order in which a revoke locks them. Otherwise the two
+    may deadlock. Django deletes within a transaction. Among the rows are those of others, as whom the user
+    acts."""
     verdicts.invalidate({instance.pk}, using)
-    locked(UserSession.objects.for_user(instance).using(using).order_by("pk"))
+    if store := _store_at_hand(instance):
+        store.is_ended_here = True
+    going = UserSession.objects.using(using).filter(Q(user=instance.pk) | Q(impersonator=instance.pk))
+    verdicts.invalidate({user_id for _, user_id in locked_values(going, "user_id")} - {instance.pk}, using)
 
 
 def key_of(model: Any) -> Any:

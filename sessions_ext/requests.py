@@ -30,15 +30,14 @@ _at_hand: ContextVar[AtHand | None] = ContextVar("sessions_ext_request", default
 
 @contextmanager
 def at_hand(request: HttpRequest) -> Iterator[AtHand]:
-    """Make this the request at hand. The first call for a request is its arrival."""
-    now = _at_hand.get()
-    if now is not None and now.request is request:
-        yield now
-        return
-    made = AtHand(request, timezone.now(), [])
-    token = _at_hand.set(made)
+    """Make this the request at hand. The first call for a request, in any thread, is its arrival."""
+    now: AtHand | None = vars(request).get("_sessions_ext")
+    if now is None or now.request is not request:  # that of which this one is a copy
+        now = AtHand(request, timezone.now(), [])
+        vars(request)["_sessions_ext"] = now
+    token = _at_hand.set(now)
     try:
-        yield made
+        yield now
     finally:
         _at_hand.reset(token)
 
@@ -49,6 +48,12 @@ def request_at_hand() -> Any:
     return now and now.request
 
 
+def request_of(store: Any) -> Any:
+    """The request at hand, if this store is its session; or else None."""
+    request = request_at_hand()
+    return request if getattr(request, "session", None) is store else None
+
+
 def arrival() -> datetime | None:
     """When the request at hand arrived; None outside of one."""
     now = _at_hand.get()
@@ -56,9 +61,10 @@ def arrival() -> datetime | None:
 
 
 def note_login(store: Any) -> None:
-    """Tell the middleware that this store holds a login of the request at hand."""
+    """Tell the middleware that this store holds a login of the request at hand, if it is one's."""
     now = _at_hand.get()
-    if now is not None and now.request.session is store and store not in now.stores:
+    store.is_settled = request_of(store) is None
+    if now is not None and not store.is_settled and store not in now.stores:
         now.stores.append(store)
 
 

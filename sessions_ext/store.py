@@ -1,28 +1,35 @@
 """A session store in front of an engine's own. It gives out the data of a login only after verifying its
 row, whoever asks: a view, another package, a websocket, a copy of the store."""
 
-import uuid
-from datetime import datetime, timedelta
 from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
-from django.contrib import auth
+from django.contrib import auth, messages
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import DataError, IntegrityError, transaction
+from django.db import transaction
 from django.http import HttpRequest
-from django.utils import timezone
-from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.crypto import constant_time_compare
+from django.utils.functional import LazyObject
 
-from . import authentication
-from .conf import conf
-from .models import UserSession, adopted_id
+from . import authentication, endings
+from .adoption import adopt
+from .cookies import LeavesCookie, RenewsKey
+from .decorators import twin
+from .lifetime import cookie_end
+from .models import UserSession
 from .payloads import LoadsByStatement, loads_as_django_does
 from .reasons import RevokedReason
-from .requests import SessionOf, arrival, at_hand, carries_token, make_anonymous, note_login, request_at_hand
+from .requests import (
+    SessionOf,
+    at_hand,
+    carries_token,
+    make_anonymous,
+    note_login,
+    request_at_hand,
+    request_of,
+)
 
 __all__ = ["VerifiedStore", "verified"]
 
@@ -43,17 +50,22 @@ def verified(engine_store: Any) -> type["VerifiedStore"]:
     bases: tuple[Any, ...] = (VerifiedStore, engine_store)
     if loads_as_django_does(engine_store):
         bases = (VerifiedStore, LoadsByStatement, engine_store)
-    return type("SessionStore", bases, {"__module__": engine_store.__module__, "engine_store": engine_store})
+    # Django signs the data with a salt that has the qualified name in it.
+    names = {name: getattr(engine_store, name) for name in ("__module__", "__qualname__")}
+    return type(engine_store.__name__, bases, {**names, "engine_store": engine_store})
 
 
-def verified_store(request: HttpRequest) -> "VerifiedStore":
-    """The store in `request.session`, verified."""
-    return cast("VerifiedStore", as_verified(request.session))
+def verified_store(request: HttpRequest) -> Any:
+    """The store in `request.session`, verified. Anything that is not a store stays as it is."""
+    return as_verified(request.session)
 
 
 def as_verified(store: Any) -> Any:
     """Make an engine's store a verified one. It stays the same object, so that whoever took it before
     gets verified data as well. Anything that is not a store stays as it is."""
+    if isinstance(store, LazyObject):
+        store.__class__  # noqa: B018  # evaluates it
+        store = vars(store)["_wrapped"]
     if isinstance(store, SessionBase) and not isinstance(store, VerifiedStore):
         is_accessed = vars(store).pop("accessed", False)
         engine_store: Any = type(store)
@@ -70,44 +82,63 @@ def attach_user_session(request: Any) -> None:
 def user_of(request: HttpRequest) -> Any:
     """The user who is logged in by `request.session`, or None."""
     with at_hand(request):
-        return verified_store(request).user
+        store = verified_store(request)
+        return store.user if isinstance(store, VerifiedStore) else _djangos_user(store)
 
 
 def session_of(request: HttpRequest) -> UserSession | None:
     """The row of the login in `request.session`, or None."""
     with at_hand(request):
-        return verified_store(request).user_session
+        store = verified_store(request)
+        return store.user_session if isinstance(store, VerifiedStore) else None
 
 
-class VerifiedStore(SessionBase):
+class VerifiedStore(RenewsKey, LeavesCookie):
     """Loading verifies, flushing revokes. Loading is all or nothing: if verifying fails, the store
     keeps no data."""
 
     engine_store: Any
     _login: authentication.Login | None = None
     _is_verified = False  # data that were copied, or loaded by the engine's own class, are not verified
-    _is_unknown = _is_late = _is_undone = _is_accessed = _ignores_flush = False
+    _is_undone = _ignores_flush = False
+    _ended: endings.SessionEnded | None = None
+    replaced_login: authentication.Login | None = None  # the one that this request has flushed
     has_started = False  # a login of this request made the row
-    renews_key = False  # a login of this request kept the row
     waits_for_cookie = False  # a login of this request has no row before its cookie comes back
-    has_old_hash = False  # this request has changed the password, and not renewed its own auth hash
+    new_hash: str | None = None  # this request has changed the password: the auth hash to carry since
+    is_ended_here = False  # this request has ended the row
+    is_settled = True  # nobody has to ask whether the login is superseded
 
     @property
     def user(self) -> Any:
         """The user who is logged in, or None. The first access loads and verifies."""
-        self._get_session()
-        return self._login.user if self._login else None
+        login = self._login_of_data()
+        if login is None and auth.SESSION_KEY in self._session_cache:
+            return _djangos_user(self)  # written by other code; its row starts at its next request
+        return login.user if login else None
 
     @property
     def user_session(self) -> UserSession | None:
         """The row of the login, or None. The first access loads and verifies."""
+        login = self._login_of_data()
+        return login.session if login and login.user is not None else None
+
+    @property
+    def ended(self) -> endings.SessionEnded | None:
+        """Why the login that the browser had has ended, as far as the browser may know; None if it has
+        not, and from its next request on. The first access loads and verifies."""
         self._get_session()
-        return self._login.session if self._login and self._login.user is not None else None
+        return self._ended
 
     @property
     def login(self) -> authentication.Login | None:
         """The login if it was verified already, or None. Loads nothing."""
         return self._login if self._is_verified else None
+
+    @property
+    def has_old_hash(self) -> bool:
+        """Whether this request has changed the password, and not renewed its own auth hash."""
+        return self.new_hash is not None and self.get(auth.HASH_SESSION_KEY) != self.new_hash
 
     def is_superseded(self) -> bool:
         """Whether the login of this request has ended meanwhile, or the person has logged in again,
@@ -128,8 +159,13 @@ class VerifiedStore(SessionBase):
         self[ID_KEY] = str(session.pk)
         self[STAMP_KEY] = authentication.stamp(session)
         self._login = authentication.Login(session, user)
-        self._is_late = self.has_old_hash = False
+        self._is_late, self.is_ended_here, self.new_hash = False, False, None
         note_login(self)
+
+    def renew_login(self, session: UserSession) -> None:
+        """Carry the latest proof, under a new session key."""
+        self[STAMP_KEY] = authentication.stamp(session)
+        self.renew_key()
 
     def ignore_next_flush(self) -> None:
         """Ignore the next flush. Django's logout() always flushes `request.session`, even where it logs
@@ -169,69 +205,55 @@ class VerifiedStore(SessionBase):
             self._ignores_flush = False
             make_anonymous(request_at_hand())
             return
-        self._get_session()
+        self._login_of_data()
         had_ended = self._login is not None and not self._login.session.revoke(RevokedReason.LOGOUT)
+        self.replaced_login = None if had_ended else self._login
         self._forget()
         # A logout deletes the cookie, but not the newer one of a later login.
-        self._is_unknown, self._is_late = False, self._is_late or had_ended
-        request = request_at_hand()
-        if request is not None and request.session is self and not carries_token(request):
+        self._is_unknown, self._is_late = False, self._is_late or (had_ended and not self.is_ended_here)
+        request = request_of(self)
+        if request is not None and not carries_token(request):
             attach_user_session(request)
 
     def cycle_key(self) -> None:
         super().cycle_key()
         if self._login:
             self[STAMP_KEY] = authentication.stamp(self._login.session)
-        self.has_old_hash = False  # update_session_auth_hash() begins with a new key
+        self.new_hash = None  # update_session_auth_hash() begins with a new key
 
     def save(self, must_create: bool = False) -> None:
+        is_at_hand = request_of(self) is not None
+        if not (must_create or is_at_hand or self.is_settled) and self.is_superseded():
+            raise UpdateError  # written after the middleware has looked
         try:
             super().save(must_create)
         except UpdateError:
             if self._is_undone:  # with the transaction in which the key was made
                 self.create()
-            elif self.is_superseded():
+            elif is_at_hand and self.is_superseded():
                 self.leave_cookie()  # there is nothing to save
             else:
                 raise
 
-    @property
-    def keeps_cookie(self) -> bool:
-        """Whether the answer leaves the browser's cookie alone, because the browser may have a newer
-        one: the login ended during this request, or its session key was replaced."""
-        return self._is_late or (self._is_unknown and self.is_empty())
-
-    # Without this attribute SessionMiddleware neither sets nor deletes a cookie.
-    @property
-    def accessed(self) -> bool:
-        if self.keeps_cookie:
-            raise AttributeError("accessed")
-        return self._is_accessed
-
-    @accessed.setter
-    def accessed(self, is_accessed: bool) -> None:
-        self._is_accessed = is_accessed
-
-    async def aload(self) -> dict[str, Any]:
-        """See load()."""
-        return await sync_to_async(self.load)()
-
-    async def aflush(self) -> None:
-        """See flush()."""
-        await sync_to_async(self.flush)()
-
-    async def acycle_key(self) -> None:
-        """See cycle_key()."""
-        await sync_to_async(self.cycle_key)()
-
-    async def asave(self, must_create: bool = False) -> None:
-        """See save()."""
-        await sync_to_async(self.save)(must_create)
+    aload = twin(load)  # type: ignore[arg-type]
+    aflush = twin(flush)  # type: ignore[arg-type]
+    acycle_key = twin(cycle_key)  # type: ignore[arg-type]
+    asave = twin(save)  # type: ignore[arg-type]
 
     def __reduce__(self) -> Any:
         # A copy verifies for itself.
-        left_out = ("_login", "_is_verified", "has_started", "renews_key", "has_old_hash", "waits_for_cookie")
+        left_out = {"_login", "_is_verified", "has_started", "old_key", "new_hash"}
+        left_out |= {"waits_for_cookie", "replaced_login", "_ended"}
         return _blank, (self.engine_store,), {k: v for k, v in vars(self).items() if k not in left_out}
+
+    def _login_of_data(self) -> authentication.Login | None:
+        data = self._get_session()
+        if auth.SESSION_KEY not in data:  # other code has emptied it
+            return None
+        held = self._login and str(self._login.session.pk)
+        if data.get(ID_KEY, held) != held:  # or has copied it from elsewhere
+            self._verify()
+        return self._login
 
     def _verify(self) -> None:
         """Check the loaded data against the table, and drop the data of a login that has ended."""
@@ -250,19 +272,18 @@ class VerifiedStore(SessionBase):
             raise
 
     def _hold_against_row(self, data: dict[str, Any]) -> None:
-        login = authentication.verify(
-            data[auth.SESSION_KEY],
-            data[ID_KEY],
-            data.get(auth.BACKEND_SESSION_KEY),
-            partial(constant_time_compare, data.get(auth.HASH_SESSION_KEY) or ""),
-            data.get(STAMP_KEY),
-        )
+        holds = partial(constant_time_compare, data.get(auth.HASH_SESSION_KEY) or "")
+        row = data[auth.SESSION_KEY], data[ID_KEY]
+        login = authentication.verify(*row, data.get(auth.BACKEND_SESSION_KEY), holds, data.get(STAMP_KEY))
         if login is None:
             self._forget()
-            self._is_late = _ended_meanwhile(data[auth.SESSION_KEY], data[ID_KEY])
+            if request_at_hand():
+                ended, self._is_late = endings.of_login(*row, holds)
+                self._tell(ended)
         elif login.ends:
             login.session.revoke(login.ends)
             self._forget()
+            self._tell(endings.why(login.session))
         elif login.is_outdated:
             self._forget()
             self._is_late = True
@@ -270,21 +291,28 @@ class VerifiedStore(SessionBase):
             # Kept even where Django's rules accept nobody, so that a flush can end the session.
             self._login = login
             note_login(self)
-            if login.renewed_hash:
+            request = request_of(self)
+            # A new key is for those who can give it to the browser. A copy or a websocket cannot.
+            if login.renewed_hash and getattr(request, "may_set_cookie", request is not None):
                 self.cycle_key()
                 self[auth.HASH_SESSION_KEY] = login.renewed_hash
 
+    def _tell(self, ended: endings.SessionEnded | None) -> None:
+        """Keep why the login has ended, and tell the browser by a message on the next page that shows
+        these."""
+        self._ended, request = ended, request_at_hand()
+        if ended and request and request.session is self:
+            messages.info(request, str(ended), fail_silently=True)
+
     def _adopt(self) -> None:
-        """Start a row for a valid login without one. Such a login is older than the installation, or
-        comes from a backend that logs in at each request (REMOTE_USER)."""
-        request = request_at_hand()
-        if request is None or request.session is not self or self.waits_for_cookie:
+        request = request_of(self)
+        if request is None or self.waits_for_cookie:
             self._is_verified = False  # nobody knows who is calling; the next one may
             return
-        user = auth.get_user(cast("HttpRequest", SimpleNamespace(session=self)))
-        if not user.is_authenticated:
+        user = _djangos_user(self)
+        if user is None:
             return
-        session = self._adopted_row(user, request)
+        session = adopt(user, request, self.session_key, cookie_end(self))
         if session is None:
             self._forget()
             return
@@ -293,21 +321,6 @@ class VerifiedStore(SessionBase):
         # Only when the row is sure to stay: the view's transaction may still roll it back.
         transaction.on_commit(partial(self._keep, session), using=session._state.db)
 
-    def _adopted_row(self, user: Any, request: HttpRequest) -> UserSession | None:
-        # The id is derived from the session key. So requests that arrive together make one row, and a
-        # cookie from before the adoption cannot open the session again after its end.
-        key = salted_hmac(ID_KEY, self.session_key or uuid.uuid4().hex, algorithm="sha256")
-        session_id, sessions = adopted_id(key.digest()), UserSession.objects
-        try:
-            if session := sessions.verify(user.pk, session_id):
-                return session
-            session = sessions.start(user, request=request, expires_at=cookie_end(self), _id=session_id)
-        except IntegrityError:
-            return sessions.verify(user.pk, session_id)
-        except PermissionDenied:
-            return None
-        return session if session.is_active else None
-
     def _keep(self, session: UserSession) -> None:
         if self._login and self._login.session is session:
             self.set_login(session, self._login.user)
@@ -315,26 +328,13 @@ class VerifiedStore(SessionBase):
     def _forget(self) -> None:
         self._login = None
         super().flush()
+        if self.old_key:
+            self.end_renewal(is_done=True)
 
 
-def cookie_end(store: SessionBase) -> datetime | None:
-    """When a cookie that is issued now will end, at most LIFETIME from now. None for a cookie whose end
-    moves with every request."""
-    if settings.SESSION_SAVE_EVERY_REQUEST:
-        return None
-    age = timedelta(seconds=min(max(store.get_expiry_age(), 1), conf.LIFETIME.total_seconds()))
-    return timezone.now() + age
-
-
-def _ended_meanwhile(user_id: Any, session_id: Any) -> bool:
-    since = arrival()
-    if since is None:
-        return False
-    ended = UserSession.objects.primary.revoked().filter(revoked_at__gte=since)
-    try:
-        return ended.filter(user_id=user_id, pk=session_id).exists()
-    except (ValidationError, ValueError, TypeError, OverflowError, DataError):
-        return False
+def _djangos_user(session: Any) -> Any:
+    user = auth.get_user(cast("HttpRequest", SimpleNamespace(session=session)))
+    return user if user.is_authenticated else None
 
 
 def _blank(engine_store: Any) -> VerifiedStore:

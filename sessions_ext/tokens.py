@@ -22,7 +22,7 @@ from django.utils.crypto import constant_time_compare
 from django.utils.encoding import force_bytes
 from django.views.decorators.debug import sensitive_variables
 
-from . import activity, authentication
+from . import activity, authentication, endings
 from .clients import client_ip
 from .conf import conf
 from .models import RevokedReason, UserSession
@@ -33,7 +33,7 @@ from .requests import later
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
-__all__ = ["TokenPair", "alogin", "arefresh", "averify", "login", "refresh", "verify"]
+__all__ = ["TokenPair", "aconfirm", "alogin", "arefresh", "averify", "confirm", "login", "refresh", "verify"]
 
 logger = logging.getLogger("sessions_ext")
 
@@ -75,7 +75,10 @@ def login(request: HttpRequest, user: "AbstractBaseUser", backend: str | None = 
     try:
         # A receiver that raises refuses the login, and then there is no session either.
         with transaction.atomic(using=router.db_for_write(UserSession)):
-            session = UserSession.objects.start(user, request=request, refresh_token_id=uuid4())
+            impersonator = authentication.impersonator_of(request, user)
+            session = UserSession.objects.start(
+                user, request=request, refresh_token_id=uuid4(), impersonator=impersonator
+            )
             set_login(request, session)
             user_logged_in.send(sender=user.__class__, request=request, user=user, user_session=session)
     except BaseException:
@@ -131,19 +134,52 @@ def refresh(token: str, request: HttpRequest | None = None) -> TokenPair | None:
         new_id = uuid4()
         if rotate_refresh_token(session, new_id):
             activity.record(session, request)
-            return _mint(session, backend_path)
+            return _mint(session, backend_path, claims["stamp"])
         # Another request was first, or the session ended meanwhile.
         login = _login(claims)
         if not login:
             return None
         session, backend_path = login
     if claims["jti"] == str(session.previous_refresh_token_id) and _is_within_grace(session):
-        return _mint(session, backend_path)
+        return _mint(session, backend_path, claims["stamp"])
     if session.revoke(RevokedReason.REFRESH_REUSE):
         logger.warning("session %s of user %s ended: refresh token used twice", session.pk, session.user_id)
         seen = session.last_activity_at, session.last_ip_address
         observe(session, Sighting(request, timezone.now(), client_ip(request), *seen, is_replay=True))
     return None
+
+
+@sensitive_variables()
+def confirm(request: HttpRequest) -> TokenPair | None:
+    """The next pair for the session whose access token came with the request, and whose person has just
+    proved who they are. Tokens from before stay valid and are not fresh; the refresh token among them is
+    used up. None where the session has ended meanwhile, or a refresh was first. Three statements."""
+    here: UserSession = request.user_session  # type: ignore[attr-defined]
+    claims = _decode(bearer_token(request), ACCESS)
+    session = claims and UserSession.objects.verify(here.user_id, here.pk)
+    if not claims or not session or not rotate_refresh_token(session, uuid4()):
+        return None
+    if not authentication.renew(session):
+        return None
+    set_login(request, session)
+    backends = {_digest(path): path for path in settings.AUTHENTICATION_BACKENDS}
+    backend_path = backends[claims["auth"].partition(".")[0]]
+    return _mint(session, backend_path)
+
+
+async def aconfirm(request: HttpRequest) -> TokenPair | None:
+    """See confirm()."""
+    return await sync_to_async(confirm)(request)
+
+
+@sensitive_variables()
+def why_ended(token: str, type: str = ACCESS) -> endings.SessionEnded | None:
+    """Why the session of a token has ended, for whoever presents the token: one that we signed, that has
+    not expired and carries the right session auth hash. None for anything else. One query."""
+    claims = _decode(token, type)
+    if claims is None:
+        return None
+    return endings.of_login(claims["sub"], claims["sid"], _holds(claims))[0]
 
 
 async def alogin(request: HttpRequest, user: "AbstractBaseUser", backend: str | None = None) -> TokenPair:
@@ -200,14 +236,14 @@ def _login(claims: dict[str, Any], *, may_be_cached: bool = False) -> tuple[User
     """The active session that the claims name, and the path of its login's backend; None if the login
     is not valid."""
     backends = {_digest(path): path for path in settings.AUTHENTICATION_BACKENDS}
-    backend, _, auth_hash = claims["auth"].partition(".")
+    backend = claims["auth"].partition(".")[0]
     if backend not in backends:
         return None
     login = authentication.verify(
         claims["sub"],
         claims["sid"],
         backends[backend],
-        lambda known: constant_time_compare(auth_hash, _digest(known)),
+        _holds(claims),
         claims["stamp"],
         may_be_cached=may_be_cached,
     )
@@ -215,15 +251,22 @@ def _login(claims: dict[str, Any], *, may_be_cached: bool = False) -> tuple[User
         if login and login.ends:
             login.session.revoke(login.ends)
         return None
+    login.user.backend = backends[backend]  # as django.contrib.auth.authenticate() leaves it
     login.session._meta.get_field("user").set_cached_value(login.session, login.user)
     return login.session, backends[backend]
+
+
+def _holds(claims: dict[str, Any]) -> Callable[[str], bool]:
+    """Whether the claims carry a session auth hash."""
+    auth_hash = claims["auth"].partition(".")[2]
+    return lambda known: constant_time_compare(auth_hash, _digest(known))
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _mint(session: UserSession, backend_path: str) -> TokenPair:
+def _mint(session: UserSession, backend_path: str, stamp: int | None = None) -> TokenPair:
     now = timezone.now()
     issued = _seconds(now)
     ends = _seconds(session.expires_at)
@@ -234,7 +277,8 @@ def _mint(session: UserSession, backend_path: str) -> TokenPair:
         "sid": str(session.pk),
         "iat": issued,
         "auth": f"{_digest(backend_path)}.{_digest(auth_hash)}",
-        "stamp": authentication.stamp(session),
+        # A refresh keeps it, so that it makes no old token fresh.
+        "stamp": authentication.stamp(session) if stamp is None else stamp,
     }
     access = _encode(claims, type=ACCESS, jti=str(uuid4()), exp=expires)
     refresh = _encode(claims, type=REFRESH, jti=str(session.refresh_token_id), exp=ends)
@@ -264,7 +308,8 @@ def _decode(token: Any, type: str) -> dict[str, Any] | None:
             )
         except jwt.InvalidSignatureError:
             continue
-        except jwt.InvalidTokenError:
+        # The others are what PyJWT before 2.15 raises for claims of another kind.
+        except (jwt.InvalidTokenError, TypeError, OverflowError, RecursionError):
             return None
         return claims if claims["type"] == type and _are_of_their_kinds(claims) else None
     return None

@@ -2,19 +2,21 @@
 even in a project without the CSRF middleware."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from math import ceil
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import logout, update_session_auth_hash
+from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import RedirectURLMixin
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render, resolve_url
 from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
-from django.utils import timezone
 from django.utils.cache import patch_cache_control
 from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
@@ -26,7 +28,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import TemplateView, View
 
-from . import authentication
+from . import make_room, step_up
 from .conf import conf
 from .forms import PasswordForm
 from .models import RevokedReason, UserSession
@@ -42,7 +44,10 @@ class SessionsMixin:
 
     @property
     def current(self) -> Any:
-        return getattr(self.request, "user_session", None)
+        """The session of the request. None where another middleware has replaced `request.user`: the
+        session is then somebody else's."""
+        session = getattr(self.request, "user_session", None)
+        return session if session and session.user_id == self.request.user.pk else None
 
     @property
     def own_sessions(self) -> UserSessionQuerySet:
@@ -98,48 +103,97 @@ class TrustView(ActionView):
         )
 
 
+class PasswordPrompt(LoginRequiredMixin, View):
+    """The page that asks people for their password, and what it does with the answer."""
+
+    template_name = "sessions_ext/reauthenticate.html"
+    purpose = ""
+
+    @property
+    def current(self) -> Any:
+        return getattr(self.request, "user_session", None)
+
+    def prompt(self, **context: Any) -> HttpResponse | None:
+        """None where the right password was sent: from now on the session is fresh."""
+        request = self.request
+        form = PasswordForm(request, data=request.POST if "password" in request.POST else None)
+        if form.is_bound and form.is_of_another_session:
+            form = PasswordForm(request)
+        if form.is_valid() and (not self.current or step_up.reauthenticated(request)):
+            return None
+        status = 429 if form.seconds else 200
+        context = {"form": form, "view": self, **context}
+        response = render(request, self.template_name, context, status=status)
+        if form.seconds:
+            response.headers["Retry-After"] = str(ceil(form.seconds))
+        return response
+
+
 @method_decorator(sensitive_post_parameters("password"), name="dispatch")
-class ReauthenticatingView(ActionView):
+class ReauthenticatingView(PasswordPrompt, ActionView):
     """Asks for the password first, when REAUTHENTICATE_AFTER has passed since the last time.
     Somebody without a password goes to REAUTHENTICATE_URL, if there is one."""
 
-    template_name = "sessions_ext/reauthenticate.html"
     act: Callable[..., HttpResponse]
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        if not self.is_sensitive() or self.is_authenticated_lately():
+        if not self.is_sensitive():
             return self.act()
-        user: Any = request.user
-        if not user.has_usable_password():
-            if not conf.REAUTHENTICATE_URL:
-                return self.act()
-            url = resolve_url(conf.REAUTHENTICATE_URL)
-            query = urlencode({"next": self.get_success_url()})
-            return redirect(f"{url}{'&' if '?' in url else '?'}{query}")
-        form = PasswordForm(request, request.POST if "password" in request.POST else None)
-        if form.is_valid():
-            if self.current:
-                authentication.renew(self.current)
-            # Keeps the login valid if the password's hash was renewed, and gives it a new session key.
-            update_session_auth_hash(request, form.user)
+        if step_up.is_acting(request):
+            raise PermissionDenied
+        if self.is_authenticated_lately():
             return self.act()
-        return render(
-            request, self.template_name, {"form": form, "next": self.get_redirect_url(), "view": self}
-        )
+        if not step_up.has_password(request):
+            url = step_up.url_elsewhere(request)
+            return redirect(with_query(url, next=self.get_success_url())) if url else self.act()
+        return self.prompt(next=self.get_redirect_url(), back=self.get_success_url()) or self.act()
 
     def is_authenticated_lately(self) -> bool:
-        if conf.REAUTHENTICATE_AFTER is None:
-            return True
-        if not self.current:
-            return False
-        return bool(timezone.now() < self.current.authenticated_at + conf.REAUTHENTICATE_AFTER)
+        if self.current:
+            return bool(self.current.is_fresh())
+        return conf.REAUTHENTICATE_AFTER is None
 
     def is_sensitive(self) -> bool:
         return True
 
 
+@method_decorator(sensitive_post_parameters("password"), name="dispatch")
+@method_decorator([never_cache, csrf_protect], name="dispatch")
+class ReauthenticateView(PasswordPrompt):
+    """Where fresh_login_required() sends people to confirm who they are. They come back by the signed
+    `next`; without a valid one they go to "Your devices"."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if step_up.is_acting(request):
+            raise PermissionDenied
+        return super().dispatch(request, *args, **kwargs)
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        where = step_up.destination(request, request.GET.get("next", ""))
+        if where and where.asked_at is not None:
+            if step_up.is_confirmed_since(request, where.asked_at):
+                return HttpResponseRedirect(where.url)
+            # Not again: they would go round in circles.
+            again = step_up.link_to_confirm(request, where.url)
+            return render(request, "sessions_ext/not_confirmed.html", {"again": again}, status=403)
+        if step_up.has_password(request):
+            return self.post(request)
+        url = where.url if where else reverse("sessions_ext:list")
+        back = step_up.link_to_confirm(request, url, asked_at=step_up.now())
+        elsewhere = step_up.url_elsewhere(request) or resolve_url(settings.LOGIN_URL)
+        return redirect(with_query(elsewhere, next=back))
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        token = request.POST.get("next") or request.GET.get("next", "")
+        where = step_up.destination(request, token)
+        url = where.url if where else reverse("sessions_ext:list")
+        return self.prompt(next=token, back="") or HttpResponseRedirect(url)
+
+
 class RevokeView(ReauthenticatingView):
     """Signs out one session. To sign out the current one is a logout, and needs no password."""
+
+    purpose = "sign out"
 
     def is_sensitive(self) -> bool:
         session = self.own_sessions.filter(pk=self.kwargs["pk"]).first()
@@ -163,6 +217,8 @@ class RevokeView(ReauthenticatingView):
 class RevokeOthersView(ReauthenticatingView):
     """Signs out every session but the current one."""
 
+    purpose = "sign out"
+
     def act(self) -> HttpResponse:
         others = self.own_sessions.active()
         if self.current:
@@ -178,17 +234,21 @@ class RevokeOthersView(ReauthenticatingView):
 
 @method_decorator(login_not_required, name="dispatch")
 @method_decorator([never_cache, csrf_protect], name="dispatch")
-class NotMeView(TemplateView):
-    """What the link of the new device e-mail opens. GET changes nothing, since mail scanners
-    follow links; POST disowns the session that the link names, which ends it if it is active."""
-
-    template_name = "sessions_ext/not_me.html"
+class SecretLinkView(TemplateView):
+    """A page for whoever has its address, signed in or not."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         response = super().dispatch(request, *args, **kwargs)
         response.headers["Referrer-Policy"] = "same-origin"  # the address is a secret
         patch_cache_control(response, private=True)
         return response
+
+
+class NotMeView(SecretLinkView):
+    """What the link of the new device e-mail opens. GET changes nothing, since mail scanners
+    follow links; POST disowns the session that the link names, which ends it if it is active."""
+
+    template_name = "sessions_ext/not_me.html"
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
         session, status = session_of_link(token)
@@ -209,6 +269,39 @@ class NotMeView(TemplateView):
     def answer(self, state: str, session: UserSession | None, status: int) -> HttpResponse:
         context = self.get_context_data(state=state, session=session, reset_url=_reset_url())
         return self.render_to_response(context, status=status)
+
+
+class MakeRoomView(SecretLinkView):
+    """Where whoever met the limit ends one of their sessions, to sign in again then: see make_room."""
+
+    template_name = "sessions_ext/make_room.html"
+
+    def get(self, request: HttpRequest, token: str) -> HttpResponse:
+        holder = make_room.holder_of(token)
+        if holder is None or make_room.is_over(holder):
+            return self.answer("invalid", status=404)
+        if make_room.has_room(holder.user, request):
+            return self.answer("done")
+        sessions = make_room.sessions_in_the_way(holder.user)
+        return self.answer("ask", sessions=sessions[: SessionsMixin.active_shown])
+
+    def post(self, request: HttpRequest, token: str) -> HttpResponse:
+        holder = make_room.holder_of(token)
+        if holder and not make_room.is_over(holder) and not make_room.has_room(holder.user, request):
+            sessions = make_room.sessions_in_the_way(holder.user)
+            with suppress(ValidationError):  # what is no id ends nothing
+                sessions.filter(pk=request.POST.get("session", "")).revoke(RevokedReason.USER)
+        return self.get(request, token)
+
+    def answer(self, state: str, status: int = 200, **context: Any) -> HttpResponse:
+        login, after = usable_url(settings.LOGIN_URL) or "", self.request.GET.get("next", "")
+        login_url = with_query(login, next=after) if login and after else login
+        context = self.get_context_data(state=state, login_url=login_url, **context)
+        return self.render_to_response(context, status=status)
+
+
+def with_query(url: str, **query: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}"
 
 
 def usable_url(to: str | None) -> str | None:

@@ -9,10 +9,13 @@ import pytest
 import time_machine
 from asgiref.sync import async_to_sync
 from django.core.cache import cache as django_cache
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.test import AsyncClient
 from django.utils import timezone, translation
 from playwright.sync_api import Browser
 
+from sessions_ext import activity, managers, payloads
 from sessions_ext.outages import watched
 from sessions_ext.testing import UserFactory
 from tests import programs
@@ -110,6 +113,14 @@ def later():
     """Move the clock on by some seconds."""
     with time_machine.travel(timezone.now(), tick=False) as traveller:
         yield lambda seconds: traveller.shift(seconds)
+
+
+@receiver(setting_changed)
+def _write_statements_anew(setting: str, **kwargs) -> None:
+    """Statements that are written once know how to read times: on MariaDB, with a zone or without."""
+    if setting == "USE_TZ":
+        for statement in (managers.VERIFY, activity.TOUCH, payloads.LOAD):
+            statement.prepared.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -62,7 +62,7 @@ def url_of(connection) -> str:
 
 @contextmanager
 def empty(folder: Path) -> Iterator[str]:
-    """The URL of a database of its own: on the PostgreSQL server of this run, or an SQLite file in `folder`."""
+    """The URL of a database of its own: on the PostgreSQL of this run, or an SQLite file in `folder`."""
     server = os.environ["DATABASE_URL"]
     if not server.startswith("postgres"):
         yield f"sqlite:///{folder}/empty.sqlite3"

@@ -25,7 +25,8 @@ SERVER = {
     "max-connections": 400,
     "character-set-server": "utf8mb4",
 }
-ZONES = ["America/Chicago"]  # of TIME_ZONE, that MariaDB converts to
+# Between which it converts times.
+ZONES = ["UTC", "America/Chicago", "America/Los_Angeles", "Pacific/Auckland"]
 
 
 def url() -> str:

@@ -134,7 +134,7 @@ def test_a_fault_is_reported_by_its_id(id, overrides, text, hint):
 
 def test_each_id_means_one_fault_and_is_tested():
     assert sorted(re.findall(r'sessions_ext\.([EW]\d+)"', inspect.getsource(checks))) == sorted(
-        [*(fault[0] for fault in FAULTS), "W005", "W007", "W009", "W010"]
+        [*(fault[0] for fault in FAULTS), "W005", "W007", "W009", "W010", "W012", "W016"]
     )
 
 
@@ -160,6 +160,15 @@ def test_a_site_with_second_factors_has_a_hook_for_the_apis_login(monkeypatch):
     assert "'sessions_ext.login_hooks." in message.hint
     assert found(SESSIONS_EXT={"LOGIN_HOOK": "builtins.len"}) == []
     assert "W009" not in ids(ROOT_URLCONF="tests.only_devices")
+
+
+def test_a_site_whose_staff_log_in_as_users_says_how_to_tell_who_acts(monkeypatch):
+    monkeypatch.setattr(checks, "LOG_IN_AS_USERS", ("axes", "not.installed"))
+    (message,) = found()
+    assert (message.id, message.is_serious()) == ("sessions_ext.W012", False)
+    assert "With axes staff log in as users" in message.msg
+    assert "'sessions_ext.impersonation.axes'" in message.hint
+    assert found(SESSIONS_EXT={"IMPERSONATOR": "builtins.len"}) == []
 
 
 @pytest.fixture
@@ -199,6 +208,20 @@ def test_many_users_need_an_index_of_their_addresses(monkeypatch, indexed):
         cursor.execute("DROP INDEX tests_email")
     indexed(Upper("email"))
     assert found() == []
+
+
+def test_a_database_that_nobody_tested_is_reported(monkeypatch):
+    monkeypatch.setattr(connection, "vendor", "oracle")
+    (message,) = found()
+    assert (message.id, message.is_serious()) == ("sessions_ext.W016", False)
+    assert "'default'" in message.msg
+    assert "'oracle'" in message.msg
+
+
+@pytest.mark.django_db
+def test_no_database_is_said_to_have_lesser_indexes():
+    messages = run_checks(tags=["models"], databases=["default"])
+    assert [message for message in messages if "sessions_ext" in message.obj._meta.app_label] == []
 
 
 @pytest.mark.parametrize("signal", [pre_delete, post_delete])
@@ -285,6 +308,14 @@ def test_a_path_to_nothing_callable_is_reported(setting, path):
     assert message.id == "sessions_ext.E008"
     assert repr(setting) in message.msg
     assert repr(path) in message.msg
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("no.such.callable", ["E008"]), ("no-such-page", []), ("/sso/login.html", []), ("builtins.len", [])],
+)
+def test_where_people_confirm_is_a_page_or_a_callable_that_is_there(path, expected):
+    assert ids(SESSIONS_EXT={"REAUTHENTICATE_URL": path}) == expected
 
 
 def test_an_observer_that_is_not_there_is_reported():

@@ -32,7 +32,12 @@ DEFAULTS = {
     "OBSERVERS": ("sessions_ext.observers.refresh_replayed",),
     "REAUTHENTICATE_AFTER": timedelta(minutes=15),
     "REAUTHENTICATE_URL": None,
+    "API_REAUTHENTICATES": True,
     "NEW_DEVICE_EMAIL": False,
+    "TELL_WHY": True,
+    "IMPERSONATOR": None,
+    "IS_ACTIVITY": None,
+    "IMPERSONATION_LIFETIME": timedelta(hours=1),
 }
 DURATIONS = [name for name, default in DEFAULTS.items() if isinstance(default, timedelta)] + ["IDLE_TIMEOUT"]
 MAY_BE_ZERO = {
@@ -42,7 +47,7 @@ MAY_BE_ZERO = {
     "REFRESH_GRACE",
     "REAUTHENTICATE_AFTER",
 }
-SWITCHES = ("DISTRIBUTED", "NEW_DEVICE_EMAIL")
+SWITCHES = ("API_REAUTHENTICATES", "DISTRIBUTED", "NEW_DEVICE_EMAIL", "TELL_WHY")
 MAY_BE_NONE = {"IDLE_TIMEOUT", "REAUTHENTICATE_AFTER"}
 
 RIGHT = [
@@ -61,12 +66,16 @@ RIGHT = [
     ("LOCATION", "project.clients.place"),
     ("LOCATION", None),
     ("LOGIN_HOOK", "project.login.second_factor"),
+    ("IMPERSONATOR", "project.support.who_acts"),
+    ("IS_ACTIVITY", "project.activity.is_activity"),
     ("SIGNING_KEY", "a key"),
     ("SUSPICION_THRESHOLD", 1),
     ("OBSERVERS", []),
     ("OBSERVERS", ("project.observers.odd",)),
     ("REAUTHENTICATE_AFTER", None),
     ("REAUTHENTICATE_URL", "login"),
+    ("API_REAUTHENTICATES", False),
+    ("TELL_WHY", False),
     *((name, True) for name in SWITCHES),
 ]
 
@@ -98,11 +107,13 @@ WRONG = [
     ("DEVICE_INFO", None, "a dotted path, not NoneType"),
     ("LOCATION", 1, "a dotted path, not int"),
     ("LOGIN_HOOK", ["x"], "a dotted path, not list"),
+    ("IS_ACTIVITY", True, "a dotted path, not bool"),
+    ("IMPERSONATOR", max, "a dotted path, not builtin_function_or_method"),
     ("SIGNING_KEY", b"hush", "a str or None, not bytes"),
     ("SIGNING_KEY", ["hush"], "a str or None, not list"),
     *(("SUSPICION_THRESHOLD", value, "an int of 1 or more, or None") for value in (0, -1, True, 1.5, "3")),
     *(("OBSERVERS", value, "a list of dotted paths") for value in (None, "project.odd", [max], [1])),
-    ("REAUTHENTICATE_URL", 1, "a path or the name of a URL, or None, not int"),
+    ("REAUTHENTICATE_URL", 1, "a path, the name of a URL or a dotted path, or None, not int"),
     *((name, value, "True or False, not ") for name in SWITCHES for value in (None, 1, "yes")),
 ]
 

@@ -68,16 +68,21 @@ def test_a_taken_port_gets_one_clear_line(environment, tmp_path):
     assert result.stderr.count("\n") == 1
 
 
-def test_the_curl_lines_of_the_docs_work_as_pasted(environment, tmp_path):
+def paste(page, environment, tmp_path):
+    """Run the first shell block of a page against a demo, and return what it prints."""
     needs("curl")
-    page = (Path(__file__).parent.parent / "docs/api-and-tokens.md").read_text()
-    lines = re.search(r"```sh\n(.*?)```", page, re.DOTALL)[1]
-    assert lines.count("curl ") == 5
+    text = (Path(__file__).parent.parent / "docs" / page).read_text()
+    lines = re.search(r"```sh\n(.*?)```", text, re.DOTALL)[1]
     port = free_port()
     with running(["manage.py", "demo", str(port)], port, environment, tmp_path / "log") as server:
         pasted = lines.replace("http://127.0.0.1:8000", server)
         done = subprocess.run(["bash", "-ec", pasted], capture_output=True, text=True, timeout=60, check=True)
-    answers = re.split(r"(?<=})\s*(?={)|\n(?=HTTP)|(?<=})(?=HTTP)", done.stdout.strip())
+    return done.stdout.strip()
+
+
+def test_the_curl_lines_of_the_api_work_as_pasted(environment, tmp_path):
+    printed = paste("api-and-tokens.md", environment, tmp_path)
+    answers = re.split(r"(?<=})\s*(?={)|\n(?=HTTP)|(?<=})(?=HTTP)", printed)
     assert [answer[:17] for answer in answers] == [
         '{"access_token": ',
         '{"items": [{"id":',
@@ -85,3 +90,9 @@ def test_the_curl_lines_of_the_docs_work_as_pasted(environment, tmp_path):
         '{"revoked": 2}',
         "HTTP/1.1 204 No C",
     ]
+
+
+def test_the_curl_lines_of_step_up_work_as_pasted(environment, tmp_path):
+    printed = paste("step-up.md", environment, tmp_path)
+    assert re.findall(r"HTTP/1.1 (\d+)", printed) == ["200", "200"]
+    assert re.findall(r'"revoked": (\d+)', printed) == ["2", "0"]

@@ -12,7 +12,8 @@ ROOT = Path(sessions_ext.__file__).parent
 
 # From the bottom up. A folder stands for what is in it.
 LEVELS = [
-    {"__init__", "conf", "decorators", "exceptions", "reasons", "signals", "types"},
+    {"__init__", "conf", "decorators", "exceptions", "passwords", "reasons", "signals"}
+    | {"throttle", "types"},
     {"clients", "db"},
     {"lifetime", "limits", "outages"},
     {"verdicts"},
@@ -20,8 +21,19 @@ LEVELS = [
     {"querysets"},
     {"managers"},
     {"models"},
-    {"activity", "authentication", "observers", "payloads", "requests"},
-    {"new_device", "store", "tokens"},
+    {
+        "activity",
+        "adoption",
+        "authentication",
+        "endings",
+        "impersonation",
+        "observers",
+        "payloads",
+        "requests",
+    },
+    {"cookies"},
+    {"make_room", "new_device", "store", "tokens"},
+    {"step_up"},
     {"engines", "mail", "middleware", "receivers", "tasks"},
     {
         "admin",

@@ -13,6 +13,7 @@ from sessions_ext import activity
 from sessions_ext.models import EndedBy, RevokedReason, UserSession
 from sessions_ext.signals import session_flagged, session_revoked
 from sessions_ext.testing import UserFactory, UserSessionFactory
+from tests.costs import COUNTED
 
 pytestmark = pytest.mark.django_db
 
@@ -51,7 +52,7 @@ def test_a_name_that_is_no_name_is_refused(session, name):
 
 
 def test_recording_a_provider_is_one_statement(session, django_assert_num_queries):
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(COUNTED):
         session.record_provider_access("mail")
 
 
@@ -69,7 +70,7 @@ def test_flags_are_counted_told_and_logged(
 ):
     received = receiver_of(session_flagged)
     with caplog.at_level(logging.WARNING, "sessions_ext"), django_capture_on_commit_callbacks(execute=True):
-        with django_assert_num_queries(1):
+        with django_assert_num_queries(COUNTED):
             assert session.flag_suspicious("new_network", self="x", network="203.0.113.0/24") == 1
         assert UserSession.objects.get(pk=session.pk).flag_suspicious("travel") == 2
     first, second = received

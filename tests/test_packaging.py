@@ -7,6 +7,8 @@ from importlib.resources import files
 import pytest
 from django.core.management import call_command
 
+from tests.minimums import MINIMUMS, minimums
+
 SETUP = """
 import sys
 import django
@@ -45,6 +47,10 @@ def test_the_page_keeps_its_size_on_a_site_that_sets_the_size_of_the_root():
     css = files("sessions_ext").joinpath("static/sessions_ext/sessions.css").read_text()
     assert "font: 16px" in css
     assert "rem" not in css
+
+
+def test_the_gate_pins_the_lowest_versions_that_are_allowed():
+    assert MINIMUMS.read_text().splitlines() == minimums()
 
 
 def test_the_package_says_that_it_is_typed():

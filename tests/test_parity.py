@@ -22,6 +22,7 @@ HOUR = timedelta(hours=1)
 ROW, OLDER, NEW, TOKEN, TOKEN_2 = (UUID(int=number) for number in range(1, 6))
 UNKNOWN = UUID(int=99)
 CLASSES = [UserSessionQuerySet, UserSessionManager, UserSession]
+CALCULATES = {"is_fresh"}  # from the row, as it was loaded
 FLAGS = ["queryset_only", "alters_data"]
 
 
@@ -43,7 +44,7 @@ def to_twin(owner):
     return {
         name: method
         for name, method in methods(owner).items()
-        if not inspect.iscoroutinefunction(method) and not chains(method)
+        if name not in CALCULATES and not inspect.iscoroutinefunction(method) and not chains(method)
     }
 
 

@@ -15,6 +15,7 @@ WHO = {
     "password_change": EndedBy.USER,
     "admin": EndedBy.ADMIN,
     "user_disabled": EndedBy.ADMIN,
+    "impersonator": EndedBy.ADMIN,
     "limit": EndedBy.POLICY,
     "refresh_reuse": EndedBy.SYSTEM,
     "suspicious": EndedBy.SYSTEM,

@@ -1,5 +1,7 @@
 """Views of Django REST framework behind our access tokens, with the real package."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth import logout
 from django.test import Client
@@ -16,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from sessions_ext.models import UserSession
-from sessions_ext.rest_framework import BearerAuthentication
+from sessions_ext.rest_framework import BearerAuthentication, IsFresh
 from sessions_ext.testing import log_in
 from tests.api.calls import App
 
@@ -48,8 +50,19 @@ class ByEither(Named):
         return Response({"user": request.user.get_username(), "session": str(request.user_session.pk)})
 
 
+class Secret(ByEither):
+    permission_classes = (IsAuthenticated, IsFresh)
+
+
+class Hourly(Secret):
+    permission_classes = (IsFresh,)
+    fresh_within = timedelta(hours=1)
+
+
 urlpatterns = [
     path("named/", Named.as_view()),
+    path("secret/", Secret.as_view()),
+    path("hourly/", Hourly.as_view()),
     path("either/", ByEither.as_view()),
     path("", include("tests.urls")),
 ]
@@ -166,6 +179,30 @@ def test_it_works_without_the_session_middleware(settings, user):
     settings.MIDDLEWARE = []
     app = App(user)
     assert visit(app).json()["session"] == app.id
+
+
+@pytest.mark.parametrize(("path", "age"), [("/secret/", 900), ("/hourly/", 3600)])
+def test_a_view_that_asks_for_a_fresh_login_says_so_until_the_client_confirms(client, user, later, path, age):
+    app = App(user)
+    log_in(client, user)
+    for answer in (visit(app, path), client.get(path)):
+        assert answer.status_code == 200
+    later(age)
+    app = App(user, "password")
+    UserSession.objects.filter(pk=app.id).update(authenticated_at=timezone.now() - timedelta(seconds=age))
+    for answer in (visit(app, path), client.get(path)):
+        challenge = f'Bearer error="insufficient_user_authentication", max_age="{age}"'
+        assert (answer.status_code, answer["WWW-Authenticate"]) == (401, challenge)
+        assert answer.json() == {"detail": "Confirm your password, or sign in again."}
+    confirmed = app.call("POST", "/sessions/current/confirm", {"password": "password"})
+    app.headers = {"Authorization": f"Bearer {confirmed.json()['access_token']}"}
+    assert visit(app, path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/secret/", "/hourly/"])
+def test_nobody_is_told_to_authenticate_and_not_to_confirm(path):
+    answer = Client().get(path)
+    assert (answer.status_code, answer["WWW-Authenticate"]) == (401, "Bearer")
 
 
 def test_drf_spectacular_describes_the_scheme():

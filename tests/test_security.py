@@ -4,7 +4,8 @@ F01 and F04 live in tokens/test_races.py, F02 and F03 in tokens/test_rotation.py
 tokens/test_secrets.py, F12 and F13 in tokens/test_claims.py, F15 in views/test_list.py,
 new_device/test_when.py and admin/test_in_browser.py, F18, F20 and F21, which need threads that
 race, in concurrency/. More of F03 is in test_observers.py, of F14 and F23 in
-views/test_sign_out.py, of F17 in verdicts/test_races.py and test_redis.py.
+views/test_sign_out.py, of F17 in verdicts/test_races.py and test_redis.py. F33 is in
+impersonation/ and company/test_impersonation.py, F34 in api/test_confirm.py and views/test_confirm.py.
 """
 
 import os

@@ -12,12 +12,15 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from .. import step_up
+from ..conf import conf
 from ..db.estimates import count_or_estimate
 from ..models import RevokedReason, UserSession
 from ..querysets import UserSessionQuerySet, revoke_rows, trust_rows
@@ -123,13 +126,13 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
 
         def batches() -> Iterator[UserSessionQuerySet]:
             for these in _in_chunks(list(users)):
-                yield from _until_nobody_is_left(sessions.filter(user_id__in=these))
+                yield from _until_nobody_is_left(sessions.filter(_in_which_act(these)))
 
-        return self._confirmed(request, REVOKE_USERS, sessions.filter(user_id__in=users), batches)
+        return self._confirmed(request, REVOKE_USERS, sessions.filter(_in_which_act(users)), batches)
 
     @action(_("Mark selected as trusted"))
     def trust_selected(self, request: HttpRequest, queryset: UserSessionQuerySet) -> HttpResponse | None:
-        return self._confirmed(request, TRUST, _written(queryset).active().filter(is_trusted=False))
+        return self._confirmed(request, TRUST, _written(queryset).active().own().filter(is_trusted=False))
 
     @action(_("Mark selected as not trusted"))
     def untrust_selected(self, request: HttpRequest, queryset: UserSessionQuerySet) -> HttpResponse | None:
@@ -141,9 +144,11 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
     @transaction.non_atomic_requests
     def end_all_view(self, request: HttpRequest) -> HttpResponse:
         """Ends every session that this admin shows to whoever asks, in batches, until none is left: if it
-        is interrupted, those that are done stay done."""
+        is interrupted, those that are done stay done. Staff who signed in a while ago confirm first."""
         if not (self.has_revoke_permission(request) and self.has_view_permission(request)):
             raise PermissionDenied
+        if step_up.has_page() and step_up.may_be_asked(request) and not step_up.is_fresh(request):
+            return step_up.refusal(request)
         sessions = self._active(request)
         form = EndAllForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
@@ -238,6 +243,12 @@ def list_url(site: admin.AdminSite) -> str:
 
 def row_url(site: admin.AdminSite, session: UserSession) -> str:
     return reverse("admin:sessions_ext_usersession_change", args=[session.pk], current_app=site.name)
+
+
+def _in_which_act(users: Any) -> Q:
+    """The sessions of users, and with an IMPERSONATOR those in which they act as others."""
+    own = Q(user_id__in=users)
+    return own | Q(impersonator_id__in=users) if conf.IMPERSONATOR else own
 
 
 def _operator(request: HttpRequest) -> Any:

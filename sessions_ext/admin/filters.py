@@ -53,6 +53,18 @@ class ReasonFilter(admin.SimpleListFilter):
         return queryset.revoked().filter(revoked_reason__startswith=reason).filter(wanted)
 
 
+class ImpersonatedFilter(admin.SimpleListFilter):
+    title = _("who acts")
+    parameter_name = "impersonated"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
+        return [("no", _("The user")), ("yes", _("Somebody as the user"))] if conf.IMPERSONATOR else []
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        is_own = {"no": True, "yes": False}.get(self.value() or "")
+        return queryset if is_own is None else queryset.filter(impersonator__isnull=is_own)
+
+
 class DeviceFilter(admin.SimpleListFilter):
     """Offers the devices of the newest sign-ins. The URL takes any other as well."""
 

@@ -19,6 +19,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..clients import normalise_ip
+from ..conf import conf
 from ..db.expressions import IsWithin
 from ..models import UserSession
 from ..templatetags.sessions_ext_admin import badge, when
@@ -26,7 +27,7 @@ from . import overview
 from .actions import EVERYWHERE, TEMPLATES, SessionActions
 from .changelist import BoundedPaginator, UserSessionChangeList
 from .display import SHOWN, events, rendered
-from .filters import DeviceFilter, LastActiveFilter, ReasonFilter, StateFilter
+from .filters import DeviceFilter, ImpersonatedFilter, LastActiveFilter, ReasonFilter, StateFilter
 
 NONE = "\u2013"
 
@@ -37,8 +38,15 @@ class UserSessionAdmin(SessionActions):
 
     list_display = ("of_user", "device", "address", "last_active", "state", "trusted", "flagged")
     list_display_links = ("device",)
-    list_filter = (StateFilter, ReasonFilter, "is_trusted", LastActiveFilter, DeviceFilter)
-    list_select_related = ("user",)
+    list_filter = (
+        StateFilter,
+        ReasonFilter,
+        "is_trusted",
+        ImpersonatedFilter,
+        LastActiveFilter,
+        DeviceFilter,
+    )
+    list_select_related = ("user", "impersonator")
     list_per_page = 50
     date_hierarchy = "created_at"
     sortable_by = ()
@@ -139,6 +147,7 @@ class UserSessionAdmin(SessionActions):
             **self.admin_site.each_context(request),
             "title": _("Sessions at a glance"),
             "overview": overview.overview(sessions),
+            "shows_impersonated": conf.IMPERSONATOR,
             "list_url": self.list_url,
             "opts": self.opts,
             "media": self.media,
@@ -156,12 +165,19 @@ class UserSessionAdmin(SessionActions):
 
     @admin.display(description=_("user"))
     def of_user(self, session: UserSession) -> str:
-        user = session.user._meta
-        if not self.admin_site.is_registered(user.model):
-            return str(session.user)
-        name = f"admin:{user.app_label}_{user.model_name}_change"
-        url = reverse(name, args=[quote(session.user_id)], current_app=self.admin_site.name)
-        return format_html('<a href="{}">{}</a>', url, session.user)
+        user = self._linked(session.user)
+        if not session.impersonator:
+            return user
+        staff = format_html(gettext("acted as by {}"), self._linked(session.impersonator))
+        return format_html('{} <small class="session-acting">{}</small>', user, staff)
+
+    def _linked(self, user: Any) -> str:
+        model = user._meta
+        if not self.admin_site.is_registered(model.model):
+            return str(user)
+        name = f"admin:{model.app_label}_{model.model_name}_change"
+        url = reverse(name, args=[quote(user.pk)], current_app=self.admin_site.name)
+        return format_html('<a href="{}">{}</a>', url, user)
 
     @admin.display(description=_("device"))
     def device(self, session: UserSession) -> str:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.core.exceptions import EmptyResultSet
+from django.db import connections
 from django.db.models import Case, CharField, Count, Q, Value, When
 from django.db.models.functions import TruncDate
 from django.utils import timezone
@@ -229,8 +230,10 @@ def _per_day(sessions: UserSessionQuerySet, column: str, **by: Any) -> Iterable[
 def _users(sessions: UserSessionQuerySet, now: datetime, is_estimate: bool) -> list[Bar]:
     active = sessions.active(now)
     if is_estimate:
-        newest = sessions.order_by("-pk")[:NEWEST]
-        active = active.filter(user_id__in=newest.values("user_id"))
+        newest: Any = sessions.order_by("-pk")[:NEWEST].values_list("user_id", flat=True)
+        if not connections[sessions.db].features.allow_sliced_subqueries_with_in:
+            newest = set(newest)
+        active = active.filter(user_id__in=newest)
     most = Counter(dict(active.values_list("user_id").annotate(n=Count("pk")).order_by("-n")[:ROWS]))
     names = get_user_model()._base_manager.in_bulk(list(most))
     return _bars(most, lambda pk: str(names.get(pk, pk)), lambda pk: _query(user=pk, state="active"))

@@ -2,26 +2,33 @@
 
 import logging
 import threading
-import time
+from datetime import timedelta
 from typing import Any
 
 import ninja.conf
 from django.conf import settings
 from django.http import HttpRequest
 from django.views.decorators.debug import sensitive_variables
+from ninja.errors import HttpError
 from ninja.security import APIKeyCookie, HttpBearer
 from ninja.throttling import SimpleRateThrottle
 
-from .. import clients, tokens
+from .. import clients, step_up, throttle, tokens
+from ..conf import duration
 
 logger = logging.getLogger("sessions_ext")
 
 
 class BearerAuth(HttpBearer):
     """An access token in the Authorization header (RFC 6750). Sets `request.user` and
-    `request.user_session`. One query; one more to record activity, once per TOUCH_INTERVAL."""
+    `request.user_session`. One query; one more to record activity, once per TOUCH_INTERVAL. With `max_age`,
+    the session has to be as fresh as that, or the answer is 401 with the challenge of RFC 9470."""
 
     openapi_bearerFormat = "JWT"  # noqa: N815
+
+    def __init__(self, max_age: timedelta | float | None = None) -> None:
+        super().__init__()
+        self.max_age = None if max_age is None else duration(max_age)
 
     @sensitive_variables()
     def __call__(self, request: HttpRequest) -> Any:
@@ -31,15 +38,19 @@ class BearerAuth(HttpBearer):
     @sensitive_variables()
     def authenticate(self, request: HttpRequest, token: str) -> Any:
         session = tokens.authenticate(request, token)
-        return session and session.user
+        return _if_fresh(request, self.max_age) if session else None
 
 
 class CookieAuth(APIKeyCookie):
     """The session cookie, with Django's CSRF token for unsafe methods. It refuses a request with a
     bearer token: a wrong token never falls back to the cookie. It also refuses one whose user another
-    middleware has set: the row would be somebody else's."""
+    middleware has set: the row would be somebody else's. For `max_age` see BearerAuth."""
 
     param_name = settings.SESSION_COOKIE_NAME
+
+    def __init__(self, max_age: timedelta | float | None = None) -> None:
+        super().__init__()
+        self.max_age = None if max_age is None else duration(max_age)
 
     def __call__(self, request: HttpRequest) -> Any:
         session = getattr(request, "user_session", None)
@@ -48,7 +59,15 @@ class CookieAuth(APIKeyCookie):
         return self.authenticate(request, self._get_key(request))
 
     def authenticate(self, request: HttpRequest, key: str | None) -> Any:
+        return _if_fresh(request, self.max_age)
+
+
+def _if_fresh(request: HttpRequest, max_age: timedelta | None) -> Any:
+    if max_age is None or step_up.is_fresh(request, max_age):
         return request.user
+    step_up.note_challenge(request, max_age)
+    # Not None: another class beside this one would be asked, and the answer be that nobody is known.
+    raise HttpError(401, str(step_up.DETAIL))
 
 
 session_auth = [BearerAuth(), CookieAuth()]
@@ -68,6 +87,7 @@ class RateThrottle(threading.local, SimpleRateThrottle):
         self.seconds_left = 0.0
 
     def allow_request(self, request: HttpRequest) -> bool:
+        request._sessions_ext_throttle = self  # type: ignore[attr-defined]
         rate = ninja.conf.settings.DEFAULT_THROTTLE_RATES.get(self.scope or "")
         if rate is None:
             return True
@@ -76,11 +96,11 @@ class RateThrottle(threading.local, SimpleRateThrottle):
         if key is None:
             logger.warning("%s is not throttled: the caller's address is unknown", self.scope)
             return True
-        try:
-            return self._count(key, duration) <= int(limit or 0)
-        except Exception as error:
-            logger.warning("%s is not throttled: the cache failed with %s", self.scope, type(error).__name__)
-            return True
+        what = self.scope or ""
+        self.seconds_left = throttle.wait(
+            key, int(limit or 0), float(duration or 0), what=what, cache=self.cache
+        )
+        return not self.seconds_left
 
     def wait(self) -> float | None:
         return self.seconds_left
@@ -92,13 +112,3 @@ class RateThrottle(threading.local, SimpleRateThrottle):
         # Whoever has one IPv6 address has a whole /64.
         ident = clients.network(address) if ":" in address else address
         return self.cache_format % {"scope": self.scope, "ident": ident}
-
-    def _count(self, key: str, duration: Any) -> int:
-        """The number of this call in its window. Calls at the same moment agree on the window, because
-        only one of them can add it to the cache."""
-        now = time.time()
-        self.cache.add(key, now + duration, duration)
-        end = self.cache.get(key) or now + duration
-        self.seconds_left = max(end - now, 1)
-        self.cache.add(f"{key}_{end}", 0, duration)
-        return int(self.cache.incr(f"{key}_{end}"))

@@ -1,13 +1,9 @@
 """Log in and refresh."""
 
 from contextlib import suppress
-from inspect import signature
 from typing import Any
 
-from django.conf import settings
 from django.contrib import auth
-from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
@@ -16,10 +12,16 @@ from django.views.decorators.debug import sensitive_variables
 from .. import tokens
 from ..conf import LOGIN_URL_NAME, conf
 from ..exceptions import SecondFactorRequired, SessionLimitReached
+from ..make_room import sessions_in_the_way
+from ..models import RevokedReason
+from ..passwords import ask_backends, report_failure
 from .auth import RateThrottle
-from .problems import Problem, described
+from .problems import Problem, described, member_of
 from .routers import new_router
-from .schemas import SessionsExtCredentials, SessionsExtRefreshToken, SessionsExtTokens
+from .schemas import SessionsExtCredentials, SessionsExtPlace, SessionsExtRefreshToken, SessionsExtTokens
+from .sessions import sessions_of
+
+PLACES_TOLD = 100
 
 login_router = new_router("sessions")
 
@@ -46,7 +48,8 @@ login_router = new_router("sessions")
 @sensitive_variables("code")
 def login(request: HttpRequest, credentials: SessionsExtCredentials) -> Any:
     """Starts a session and answers with its first tokens. Where it asks for a second factor, send the same
-    again with its `code`."""
+    again with its `code`. Where it says that there are too many sessions, and which, send the same again and
+    name the one that `ends`."""
     user = _authenticate(request, credentials.username, credentials.password.get_secret_value())
     if user is None:
         raise Problem("invalid_credentials")
@@ -54,14 +57,18 @@ def login(request: HttpRequest, credentials: SessionsExtCredentials) -> Any:
     try:
         if conf.LOGIN_HOOK:
             import_string(conf.LOGIN_HOOK)(request, user, code)
+        if credentials.ends:
+            sessions_of(user).active().filter(pk=credentials.ends).revoke(RevokedReason.USER)
         return tokens.login(request, user)
     except SecondFactorRequired as error:
         if code:
             # So that lockout apps count a wrong code as they do a wrong password.
-            _report_failure(request, user.get_username())
+            report_failure(request, user.get_username())
         raise Problem("second_factor_required", methods=error.methods) from None
     except SessionLimitReached:
-        raise Problem("session_limit_reached") from None
+        told = [SessionsExtPlace.from_orm(each) for each in sessions_in_the_way(user)[:PLACES_TOLD]]
+        sessions = [place.model_dump(mode="json") for place in told]
+        raise Problem("session_limit_reached", sessions=sessions) from None
     except PermissionDenied:
         raise Problem("login_denied") from None
 
@@ -77,11 +84,13 @@ def login(request: HttpRequest, credentials: SessionsExtCredentials) -> Any:
         "malformed_request", "invalid_refresh_token", "body_too_large", "invalid_request", "throttled"
     ),
 )
+@sensitive_variables("token")
 def refresh(request: HttpRequest, body: SessionsExtRefreshToken) -> Any:
     """Exchanges the refresh token for new tokens. It is valid once: using it again ends the session."""
-    pair = tokens.refresh(body.refresh_token.get_secret_value(), request)
+    token = body.refresh_token.get_secret_value()
+    pair = tokens.refresh(token, request)
     if pair is None:
-        raise Problem("invalid_refresh_token")
+        raise Problem("invalid_refresh_token", **member_of(tokens.why_ended(token, tokens.REFRESH)))
     tokens.set_login(request, pair.session)
     return pair
 
@@ -93,33 +102,12 @@ def _authenticate(request: HttpRequest, identifier: str, password: str) -> Any:
     name = _name_of(identifier)
     if name is None:
         return auth.authenticate(request, username=identifier, password=password)
-    # As authenticate() does, but that a backend which may look up addresses itself is asked twice: to
-    # lockout apps, each call of authenticate() that fails is a failed login.
+    names = [{"username": name}, {"username": identifier}]
     with suppress(PermissionDenied):
-        for path in settings.AUTHENTICATION_BACKENDS:
-            backend: Any = auth.load_backend(path)
-            is_djangos = type(backend).authenticate is ModelBackend.authenticate
-            for username in (name,) if is_djangos else (name, identifier):
-                if not _takes_a_password(backend.authenticate):
-                    continue
-                user = backend.authenticate(request, username=username, password=password)
-                if user is not None:
-                    user.backend = path
-                    return user
-    _report_failure(request, name)
+        if user := ask_backends(request, names, password):
+            return user
+    report_failure(request, name)
     return None
-
-
-def _takes_a_password(authenticate: Any) -> bool:
-    try:
-        signature(authenticate).bind(None, username="", password="")
-    except TypeError:
-        return False
-    return True
-
-
-def _report_failure(request: HttpRequest, username: str) -> None:
-    user_login_failed.send(sender=__name__, credentials={"username": username}, request=request)
 
 
 def _name_of(identifier: str) -> str | None:

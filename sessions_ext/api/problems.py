@@ -5,13 +5,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy
+from django.views.decorators.debug import sensitive_variables
 
-from ..tokens import challenge
+from ..endings import SessionEnded
+from ..step_up import DETAIL, noted_max_age
+from ..step_up import challenge as challenge_to_confirm
+from ..tokens import bearer_token, challenge, why_ended
 from .schemas import PROBLEM_REF
 
 PROBLEM_TYPE = "application/problem+json"
@@ -24,6 +29,8 @@ PROBLEMS = {
     # Not a 403, which says that to come again with more does not help (RFC 9110, 15.5.4); and a 401 is
     # what RFC 9470 has for an authentication that is to be completed.
     "second_factor_required": (401, gettext_lazy("Send the code of a second factor as well.")),
+    "wrong_password": (401, gettext_lazy("That is not your password.")),
+    "insufficient_user_authentication": (401, DETAIL),
     "not_authenticated": (401, gettext_lazy("Sign in, or refresh the access token.")),
     "csrf_failed": (
         403,
@@ -37,6 +44,8 @@ PROBLEMS = {
     "invalid_request": (422, gettext_lazy("The request does not match the documented schema.")),
     "throttled": (429, gettext_lazy("Too many requests. Try again later.")),
 }
+# The caller is known, and has to prove more: a new token by a refresh would not help.
+TO_CONFIRM = {"insufficient_user_authentication", "second_factor_required", "wrong_password"}
 # What ninja itself answers with, before or around an operation.
 BY_STATUS = {
     400: "malformed_request",
@@ -51,9 +60,9 @@ BY_STATUS = {
 class Problem(Exception):  # noqa: N818
     """Ends an operation with one of the PROBLEMS, and with `more` members beside those that all have."""
 
-    def __init__(self, code: str, **more: Any) -> None:
+    def __init__(self, code: str, *, headers: dict[str, str] | None = None, **more: Any) -> None:
         super().__init__(code)
-        self.code, self.more = code, more
+        self.code, self.headers, self.more = code, headers, more
 
 
 def details(code: str) -> dict[str, Any]:
@@ -69,7 +78,7 @@ def answer_problems(view: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return view(request, *args, **kwargs)
         except Problem as error:
-            return _answer(error.code, **error.more)
+            return _answer(error.code, error.headers, **error.more)
 
     return call
 
@@ -87,10 +96,16 @@ def finish_answers(run: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
         except RequestDataTooBig:
             response = _answer("body_too_large")
         code = BY_STATUS.get(response.status_code)
+        if code == "not_authenticated" and (seconds := noted_max_age(request)):
+            response = _answer("insufficient_user_authentication", max_age=seconds)
         if code and response["Content-Type"] != PROBLEM_TYPE:
             more = {"errors": _validation_errors(response)} if code == "invalid_request" else {}
+            more |= _told(request) if code == "not_authenticated" else {}
             response.content = json.dumps(details(code) | more).encode()
             response["Content-Type"] = PROBLEM_TYPE
+        throttle = getattr(request, "_sessions_ext_throttle", None)
+        if response.status_code == 429 and throttle:  # ninja itself tells it from 1.7 on
+            response["Retry-After"] = str(ceil(throttle.wait()))
         if response.status_code == 401 and not response.has_header("WWW-Authenticate"):
             response["WWW-Authenticate"] = challenge(request)
         response["Cache-Control"] = "no-store"
@@ -108,12 +123,23 @@ def _read_body(request: HttpRequest) -> None:
         raise RequestDataTooBig
 
 
-def _answer(code: str, **more: Any) -> HttpResponse:
+def _answer(code: str, headers: dict[str, str] | None = None, **more: Any) -> HttpResponse:
     problem = details(code) | more
-    response = HttpResponse(json.dumps(problem), status=problem["status"], content_type=PROBLEM_TYPE)
-    if code == "second_factor_required":
-        response["WWW-Authenticate"] = 'Bearer error="insufficient_user_authentication"'
+    response = HttpResponse(json.dumps(problem), PROBLEM_TYPE, problem["status"], headers=headers)
+    if code in TO_CONFIRM:
+        response["WWW-Authenticate"] = challenge_to_confirm(more.get("max_age"))
     return response
+
+
+@sensitive_variables("token")
+def _told(request: Any) -> dict[str, Any]:
+    """Why the session of the caller's own token or cookie has ended, as a member of a problem."""
+    token = bearer_token(request)
+    return member_of(getattr(request, "session_ended", None) if token is None else why_ended(token))
+
+
+def member_of(ended: SessionEnded | None) -> dict[str, Any]:
+    return {"session_ended": {"reason": ended.reason, "detail": str(ended)}} if ended else {}
 
 
 def _validation_errors(response: HttpResponse) -> list[Any]:

@@ -2,6 +2,7 @@
 own, where one of two equal names would be lost."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -9,15 +10,16 @@ from django.utils import timezone
 from ninja import Field, Schema
 from ninja.pagination import LimitOffsetPagination
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     ConfigDict,
     GetJsonSchemaHandler,
     SecretStr,
     StrictBool,
     TypeAdapter,
-    field_validator,
 )
 
+from ..endings import REASONS
 from ..models import UserSession
 
 
@@ -28,6 +30,15 @@ def _with_offset(value: Any) -> Any:
     return value
 
 
+def _is_text(secret: SecretStr) -> SecretStr:
+    try:
+        secret.get_secret_value().encode()
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair is not a character") from None
+    return secret
+
+
+Password = Annotated[SecretStr, AfterValidator(_is_text), Field(min_length=1, max_length=4096)]
 Moment = Annotated[datetime, BeforeValidator(_with_offset)]
 State = Literal["active", "revoked", "expired", "all"]
 
@@ -39,21 +50,21 @@ class SessionsExtCredentials(Schema):
     username: str = Field(
         min_length=1, max_length=254, pattern="^[^\\x00]*$", description="A user name or an e-mail address."
     )
-    password: SecretStr = Field(min_length=1, max_length=4096)
-    code: SecretStr = Field(
+    password: Password
+    code: Annotated[SecretStr, AfterValidator(_is_text)] = Field(
         default_factory=lambda: SecretStr(""),
         max_length=255,
         description="The code of a second factor, after the problem `second_factor_required`.",
     )
+    ends: UUID | None = Field(
+        None,
+        description="Which session of yours to end for this one, after the problem `session_limit_reached`.",
+    )
 
-    @field_validator("password", "code")
-    @classmethod
-    def is_text(cls, secret: SecretStr) -> SecretStr:
-        try:
-            secret.get_secret_value().encode()
-        except UnicodeEncodeError:
-            raise ValueError("half of a surrogate pair is not a character") from None
-        return secret
+
+class SessionsExtPassword(Schema):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"password": "correct horse"}]})
+    password: Password
 
 
 class SessionsExtRefreshToken(Schema):
@@ -72,6 +83,26 @@ class SessionsExtError(Schema):
     type: str = Field(examples=["missing"])
 
 
+class SessionsExtPlace(Schema):
+    """A session that takes a place where their number is limited."""
+
+    id: UUID
+    device_info: str = Field(examples=["Chrome on macOS"])
+    location: str = Field(examples=["New York, US"])
+    created_at: Moment
+    last_activity_at: Moment
+
+
+class SessionsExtWhy(Schema):
+    reason: str = Field(
+        description=f"One of {', '.join(REASONS)}. Take one that you do not know for `other`.",
+        examples=["limit"],
+    )
+    detail: str = Field(
+        description="A sentence for people.", examples=["You were signed out from another device."]
+    )
+
+
 class SessionsExtProblem(Schema):
     """An error (RFC 9457)."""
 
@@ -88,9 +119,25 @@ class SessionsExtProblem(Schema):
         description="Which second factors the user has: send the code of one of them.",
         examples=[["recovery_codes", "totp"]],
     )
+    max_age: int | None = Field(
+        None, description="How many seconds ago the password may have been given (RFC 9470).", examples=[900]
+    )
+    sessions: list[SessionsExtPlace] = Field(
+        [], description="Which sessions take the places: send the id of one in `ends`."
+    )
+    session_ended: SessionsExtWhy | None = Field(
+        None,
+        description="Why the session of this token or cookie has ended; absent where nothing is told.",
+    )
 
 
 PROBLEM_REF = f"#/components/schemas/{SessionsExtProblem.__name__}"
+
+
+def _of_own(name: str, hidden: Any, session: UserSession, context: Any) -> Any:
+    """What a session's user may know: nothing of whoever acts as the user in it."""
+    is_hidden = session.is_impersonated and context["request"].user.pk == session.user_id
+    return hidden if is_hidden else getattr(session, name)
 
 
 class SessionsExtSession(Schema):
@@ -100,6 +147,10 @@ class SessionsExtSession(Schema):
     state: Literal["active", "expired", "revoked"]
     is_current: bool = Field(description="Whether this session made the request.")
     is_trusted: bool
+    is_impersonated: bool = Field(
+        description="Whether somebody who works for this site acts as the user in it. To the user, what would"
+        " tell who that is stays empty: device, addresses and location."
+    )
     device_info: str = Field(examples=["Chrome on macOS"])
     user_agent: str = Field(examples=["Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) …"])
     ip_address: str | None = Field(description="The address at sign-in.", examples=["203.0.113.7"])
@@ -122,6 +173,12 @@ class SessionsExtSession(Schema):
         problems = handler(TypeAdapter(list[SessionsExtProblem]).core_schema)
         handler.resolve_ref_schema(schema)["x-problem"] = problems["items"]
         return schema
+
+    resolve_device_info = staticmethod(partial(_of_own, "device_info", ""))
+    resolve_user_agent = staticmethod(partial(_of_own, "user_agent", ""))
+    resolve_ip_address = staticmethod(partial(_of_own, "ip_address", None))
+    resolve_last_ip_address = staticmethod(partial(_of_own, "last_ip_address", None))
+    resolve_location = staticmethod(partial(_of_own, "location", ""))
 
     @staticmethod
     def resolve_state(session: UserSession) -> str:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Index, Model, Q
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.models import Index, Model, Q
 
 
 class PartialIndex(Index):
-    """An index of the rows that meet `where`, and of all rows where the database has no such indexes: then
-    of the fields in `otherwise`. Django's own Index warns of these databases and has the same fields there."""
+    """An index of the rows that meet `where`. On databases without such indexes it has all rows, and the
+    fields in `otherwise` if given. Of Django's own Index with a condition, `check` complains there."""
 
     def __init__(self, *, where: Q, otherwise: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -10,7 +10,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import RawSQL
 
 from .errors import is_about_locks
-from .hints import PRIMARY, is_one, reading_by
+from .keys import is_one
+from .mariadb import PRIMARY, not_waiting, reading_by
 from .owners import everything_like
 
 # PostgreSQL's settings for a transaction that deletes ended rows. With outdated statistics the planner
@@ -24,8 +25,7 @@ BRIEFLY = {
 }
 # Without it, Citus passes no SET LOCAL on to its workers. Elsewhere it is a name without a meaning.
 PASSED_ON = {"citus.propagate_set_commands": "local"}
-# MariaDB's for one statement: it waits for no lock of a table or of a row. (With the latter, SKIP LOCKED fails.)
-NO_TABLE, NO_ROW = "lock_wait_timeout = 0", "innodb_lock_wait_timeout = 0"
+READ_COMMITTED = "read committed"
 MAX_KEYS = 5000  # in one statement
 T = TypeVar("T")
 Q = TypeVar("Q", bound=models.QuerySet[Any])
@@ -73,18 +73,15 @@ def seeing_latest(using: str, savepoint: bool = True) -> Iterator[bool]:
     is_outermost = not connection.in_atomic_block
     with transaction.atomic(using=using, savepoint=savepoint):
         # MySQL's wrapper knows its level: Django's default is read committed, whatever the server's.
-        level = getattr(connection, "isolation_level", None) if connection.vendor == "mysql" else None
-        if not connection.features.has_select_for_update or level == "read committed":
+        known = getattr(connection, "isolation_level", None) if connection.vendor == "mysql" else None
+        if not connection.features.has_select_for_update or known == READ_COMMITTED:
             yield True
             return
+        ask = "SHOW transaction_isolation" if connection.vendor == "postgresql" else "SELECT @@tx_isolation"
         with connection.cursor() as cursor:
-            if is_outermost:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-                level = "read committed"
-            elif connection.vendor == "postgresql":
-                cursor.execute("SHOW transaction_isolation")
-                (level,) = cursor.fetchone()
-        yield level == "read committed"
+            cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {READ_COMMITTED}" if is_outermost else ask)
+            level = READ_COMMITTED if is_outermost else cursor.fetchone()[0]
+        yield level.replace("-", " ").lower() == READ_COMMITTED
 
 
 def lock_briefly(lock: Callable[[], Q], using: str, act: Callable[[Q], T]) -> T | None:
@@ -117,17 +114,8 @@ def _has_own_transactions(connection: BaseDatabaseWrapper) -> bool:
 @contextmanager
 def _not_waiting(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """Let a statement that meets a lock fail soon: on PostgreSQL until the transaction ends."""
-    if connection.vendor == "postgresql":
-        _set_local(connection, PASSED_ON | BRIEFLY)
-    if not getattr(connection, "mysql_is_mariadb", False):
-        yield
-        return
-
-    def at_once(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
-        limits = NO_TABLE if sql.endswith("SKIP LOCKED") else f"{NO_TABLE}, {NO_ROW}"
-        return execute(f"SET STATEMENT {limits} FOR {sql}", *arguments)
-
-    with connection.execute_wrapper(at_once):
+    _set_local(connection, PASSED_ON | BRIEFLY)
+    with not_waiting(connection.alias):
         yield
 
 
@@ -140,10 +128,12 @@ def _settings(connection: BaseDatabaseWrapper) -> dict[str, str]:
 
 
 def _set_local(connection: BaseDatabaseWrapper, values: dict[str, str]) -> None:
-    # SET LOCAL and not set_config(): Citus passes only the former on (ShouldPropagateSetCommand in its source).
+    if connection.vendor != "postgresql":
+        return
+    # SET LOCAL and not set_config(): Citus passes only the former on (its ShouldPropagateSetCommand).
     statements = [f"SET LOCAL {name} = '{value}'" for name, value in values.items()]
     if not connection.settings_dict["OPTIONS"].get("server_side_binding"):
-        statements = ["; ".join(statements)] * bool(statements)  # one round trip; a prepared one cannot be several
+        statements = ["; ".join(statements)]  # one round trip; a prepared statement cannot be several
     with connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
@@ -185,12 +175,15 @@ def locked_values(rows: models.QuerySet[Any], *columns: str, skip_locked: bool =
     # Look for the rows without a lock, and then lock them alone. Other tables do not belong to the lock.
     found = list(rows.values_list("pk", flat=True))
     query = rows.query
-    is_alone = len(query.alias_map) == 1 and not query.distinct and query.group_by is None
+    tables = sum(map(bool, query.alias_refcount.values()))
+    is_alone = tables == 1 and not query.distinct and query.group_by is None
     values: list[Any] = []
     for start in range(0, len(found), MAX_KEYS):
         keys = found[start : start + MAX_KEYS]
         these = (rows if is_alone else everything_like(rows).order_by("pk")).filter(pk__in=keys)
-        values += reading_by(PRIMARY, these.select_for_update(skip_locked=skip_locked)).values_list("pk", *columns)
+        values += reading_by(PRIMARY, these.select_for_update(skip_locked=skip_locked)).values_list(
+            "pk", *columns
+        )
         if not is_alone:
             locked_keys = [key for key, *_ in values[start:]]
             values[start:] = rows.filter(pk__in=locked_keys).values_list("pk", *columns)

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 from django.db import models
 from django.db.models.expressions import Col
 from django.db.models.lookups import Exact
-from django.db.models.sql.where import AND, WhereNode
+from django.db.models.sql.where import AND
+
+from .conditions import conditions
 
 Q = TypeVar("Q", bound=models.QuerySet[Any])
 
@@ -29,17 +31,6 @@ def one_by_one(rows: Q, column: str) -> list[Q]:
         return [rows]
     owners = rows.order_by(column).values_list(column, flat=True).distinct()
     return [rows.filter(**{column: owner}) for owner in owners]
-
-
-def conditions(rows: models.QuerySet[Any]) -> Iterator[Any]:
-    """What holds of each of the rows: the conditions that are joined by AND."""
-
-    def parts(node: WhereNode) -> Iterator[Any]:
-        if node.connector == AND and not node.negated:
-            for part in node.children:
-                yield from parts(part) if isinstance(part, WhereNode) else [part]
-
-    return parts(rows.query.where)
 
 
 def _owners(rows: models.QuerySet[Any]) -> Iterator[Any]:

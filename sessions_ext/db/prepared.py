@@ -9,7 +9,7 @@ from django.db.models.expressions import Expression
 from django.db.models.sql import DeleteQuery, UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
 
-from .hints import deleting_by, updating_by_key
+from .mariadb import deleting_by, updating_by_key
 
 Rows = Any
 

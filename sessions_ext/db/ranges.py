@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.db import connections
 from django.db.models import BooleanField, F, Field, Func, Q, QuerySet
 
-from .hints import reading_by
+from .mariadb import reading_by
 from .prepared import Parameter, Prepared, delete, select
 
 COMPARE_ROWS = ("postgresql", "sqlite")
@@ -22,10 +22,10 @@ class Range(NamedTuple):
 
 
 class Ranges:
-    """Reads and deletes the rows of a queryset range by range, in the order of the columns `order`. An
-    index must hold the rows in that order: that of the name `index`, if given."""
+    """Reads and deletes the rows of a queryset range by range, in the order of the columns `order`, in which
+    an index holds them: that of the name `index`, if given."""
 
-    def __init__(self, rows: QuerySet[Any], *order: str, index: str = "") -> None:
+    def __init__(self, rows: QuerySet[Any], order: tuple[str, ...], index: str = "") -> None:
         self.rows = rows
         self.order = order
         self.index = index
@@ -97,9 +97,8 @@ def _row(*values: Any) -> Func:
 
 def _compare_each(order: tuple[str, ...], sign: str, place: Place) -> Q:
     """The same in the form for which MariaDB uses the index."""
-    (name, *names), (value, *values) = order, place
-    strictly = "gt" if sign == ">" else "lt"
-    if not names:
-        return Q(**{f"{name}__{strictly if sign == '>' else 'lte'}": value})
-    rest = _compare_each(tuple(names), sign, tuple(values))
-    return Q(**{f"{name}__{strictly}": value}) | (Q(**{name: value}) & rest)
+    strictly, last = ("gt", "gt") if sign == ">" else ("lt", "lte")
+    if len(order) == 1:
+        return Q(**{f"{order[0]}__{last}": place[0]})
+    (time, key), (at, pk) = order, place
+    return Q(**{f"{time}__{strictly}": at}) | Q(**{time: at, f"{key}__{last}": pk})

@@ -10,8 +10,9 @@ from django.db.models.sql import UpdateQuery
 
 from . import prepared
 from .errors import is_about_locks
-from .hints import is_one
+from .keys import is_one
 from .locks import MAX_KEYS, in_lock_order, locked_values, locks_what_it_reads, seeing_latest
+from .mariadb import PRIMARY, reading_by
 
 TRIES = 5
 T = TypeVar("T")
@@ -23,7 +24,7 @@ def update(rows: models.QuerySet[Any], **values: Any) -> int:
     rows = in_lock_order(rows)
     if not locks_what_it_reads(rows.db):
         return rows.update(**values)
-    if is_one(rows):
+    if is_one(rows) and not rows.query.is_empty():
         return prepared.update(rows, values).change(rows.db, {})
     return len(_update_by_key(rows, (), values))
 
@@ -75,18 +76,18 @@ def _update_by_key(rows: models.QuerySet[Any], columns: tuple[str, ...], values:
                 prepared.update(everything.filter(pk__in=keys), values).change(rows.db, {})
             if found and not values.keys().isdisjoint(columns):
                 keys = [key for key, *_ in found]
-                found = locked_values(everything.filter(pk__in=keys), *columns)
+                these = reading_by(PRIMARY, everything.filter(pk__in=keys).select_for_update())
+                found = list(these.order_by("pk").values_list("pk", *columns))
             return [returned for _, *returned in found]
 
     return _again(act, rows.db)
 
 
-def _again(act: Callable[[], T], using: str) -> T:
+def _again(act: Callable[[], T], using: str, tries: int = TRIES) -> T:
     """Run `act`, and again where locks were in its way, unless they undid more than is ours to repeat."""
-    for left in range(TRIES - 1, -1, -1):
-        try:
-            return act()
-        except OperationalError as error:
-            if not left or connections[using].in_atomic_block or not is_about_locks(error):
-                raise
-    raise AssertionError  # unreachable
+    try:
+        return act()
+    except OperationalError as error:
+        if tries == 1 or connections[using].in_atomic_block or not is_about_locks(error):
+            raise
+    return _again(act, using, tries - 1)

@@ -40,11 +40,21 @@ def ago(at: datetime) -> str:
 
 @register.filter
 def device_kind(session: UserSession) -> str:
-    """The name of an icon: desktop, phone, tablet, tv or other."""
+    """The name of an icon: desktop, phone, tablet, tv, staff or other."""
+    if session.is_impersonated:
+        return "staff"
     for kind, signs in _KINDS.items():
         if any(sign in session.device_info for sign in signs):
             return kind
     return "other"
+
+
+@register.filter
+def device_name(session: UserSession) -> str:
+    """What a session is called before its user. Of staff who act as the user it tells no device."""
+    if session.is_impersonated:
+        return _("Staff of this site")
+    return session.device_info or _("Unknown device")
 
 
 @register.filter
@@ -64,6 +74,9 @@ def why_ended(session: UserSession) -> str:
         RevokedReason.USER_DISABLED: _("Account disabled"),
         RevokedReason.REFRESH_REUSE: _("Ended for your security"),
         RevokedReason.SUSPICIOUS: _("Ended for your security"),
+        RevokedReason.IMPERSONATOR: _("They stopped"),
     }
+    if session.is_impersonated:
+        words[RevokedReason.LOGOUT] = words[RevokedReason.IMPERSONATOR]
     reason, colon, note = session.revoked_reason.partition(": ")
     return f"{words[reason]}{colon}{note}" if reason in words else session.revoked_reason

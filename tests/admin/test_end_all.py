@@ -5,14 +5,18 @@ from random import randrange
 from uuid import UUID
 
 import pytest
+from django.contrib import admin as django_admin
 from django.contrib.admin.models import LogEntry
+from django.test import Client
+from django.urls import path
 from django.utils import timezone
 
 from sessions_ext.admin import UserSessionAdmin
 from sessions_ext.admin import actions as admin_actions
 from sessions_ext.models import UserSession
-from sessions_ext.testing import UserSessionFactory
+from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
 from tests.admin.pages import END_ALL, LIST, act, logged, revoked, says, staff
+from tests.views.conftest import long_ago
 
 pytestmark = pytest.mark.django_db
 
@@ -162,3 +166,57 @@ def test_ending_everybodys_sessions_is_logged_though_it_breaks_off(admin, monkey
         admin.post(f"{LIST}end-all/", {"word": "end all", "spare_own": "on", "reason": "stolen keys"})
     assert UserSession.objects.revoked().count() == 2
     assert LogEntry.objects.get().change_message == "Started ending everybody's sessions: stolen keys"
+
+
+# A fresh login
+
+
+@pytest.fixture
+def stale():
+    """Staff who signed in a while ago."""
+    client = Client()
+    user = UserFactory(is_staff=True, is_superuser=True)
+    long_ago(log_in(client, user))
+    return client
+
+
+def test_staff_who_signed_in_a_while_ago_confirm_and_go_on(stale):
+    other = UserSessionFactory()
+    url = stale.get(END_ALL).url
+    assert url.startswith("/devices/confirm/?next=")
+    assert stale.post(END_ALL, {"word": "end all"}).url.startswith("/devices/confirm/?next=")
+    assert not revoked()
+    stale.post(url, {"password": "wrong"})
+    assert stale.get(END_ALL).status_code == 302
+    assert stale.post(url, {"password": "password"}).url == END_ALL
+    assert "2 sessions are active." in stale.get(END_ALL).content.decode()
+    end_all(stale, spare_own="on")
+    assert revoked() == {other}
+
+
+def test_staff_who_signed_in_at_the_admins_own_page_are_fresh(client):
+    user = UserFactory(is_staff=True, is_superuser=True)
+    client.post(f"/admin/login/?next={END_ALL}", {"username": user.get_username(), "password": "password"})
+    assert client.get(END_ALL).status_code == 200
+
+
+def test_staff_who_act_as_somebody_else_end_nothing(stale):
+    UserSession.objects.update(impersonator=UserFactory())
+    assert stale.get(END_ALL).status_code == end_all(stale).status_code == 403
+    assert not revoked()
+
+
+def test_staff_without_a_password_are_not_locked_out(settings):
+    client, user = Client(), UserFactory(is_staff=True, is_superuser=True, password=None)
+    long_ago(log_in(client, user))
+    assert client.get(END_ALL).status_code == 200
+    settings.SESSIONS_EXT = {"REAUTHENTICATE_URL": "/sso/"}
+    assert client.get(END_ALL).url.startswith("/devices/confirm/")
+
+
+urlpatterns = [path("admin/", django_admin.site.urls)]
+
+
+@pytest.mark.urls(__name__)
+def test_without_the_page_that_asks_staff_go_on(stale):
+    assert stale.get(END_ALL).status_code == 200

@@ -16,6 +16,7 @@ SESSION = {
     "state",
     "is_current",
     "is_trusted",
+    "is_impersonated",
     "device_info",
     "user_agent",
     "ip_address",
@@ -74,7 +75,13 @@ def problem(response):
     assert body["detail"] == str(detail)
     assert body["type"] == "about:blank"
     assert body["title"] == response.reason_phrase
-    assert set(body) - {"errors", "methods"} == {"type", "title", "status", "detail", "code"}
+    assert set(body) - {"errors", "methods", "max_age", "sessions", "session_ended"} == {
+        "type",
+        "title",
+        "status",
+        "detail",
+        "code",
+    }
     assert response["Content-Type"] == "application/problem+json"
     assert response["Cache-Control"] == "no-store"
     assert response.has_header("WWW-Authenticate") == (status == 401)

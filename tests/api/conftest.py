@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import ninja.conf
 import pytest
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.db import connection
@@ -54,8 +55,10 @@ def target(db):
 
 
 @pytest.fixture
-def rates(settings):
+def rates(settings, monkeypatch):
     def rates(**of_scopes):
+        # Before 1.7, ninja reads its settings once.
+        monkeypatch.setattr(ninja.conf.settings, "DEFAULT_THROTTLE_RATES", of_scopes)
         settings.NINJA_DEFAULT_THROTTLE_RATES = of_scopes
 
     return rates

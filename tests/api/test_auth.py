@@ -19,6 +19,7 @@ CALLS = {
     "trust": ("PATCH", "/sessions/{id}", {"is_trusted": True}),
     "end one": ("DELETE", "/sessions/{id}", None),
     "end others": ("DELETE", "/sessions", None),
+    "confirm": ("POST", "/sessions/current/confirm", {"password": "password"}),
     "sign out": ("DELETE", "/sessions/current", None),
     "list of user": ("GET", "/users/{user}/sessions", None),
     "end all of user": ("DELETE", "/users/{user}/sessions", None),

@@ -5,11 +5,12 @@ import json
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from sessions_ext.models import UserSession
-from sessions_ext.testing import UserFactory, log_in
+from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
 from tests.api.calls import JSON, SESSION, App, problem, sign_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
@@ -183,7 +184,7 @@ def test_who_may_not_sign_in_is_told_nothing_more():
     attempts = [
         ("ada", "wrong"),
         ("ada@example.org", "wrong"),
-        ("Ada", "password"),
+        *([] if connection.vendor == "mysql" else [("Ada", "password")]),  # where a name is one in any case
         ("ada", "Password"),
         ("ada", "password "),
         ("ada", "\0password"),
@@ -232,6 +233,31 @@ def test_a_login_that_the_limit_denies_is_told_so(user, settings, sent):
     assert len(sent.logins) == 1
     app.delete("/sessions/current")
     assert sign_in(user.get_username()).status_code == 201
+
+
+def test_who_meets_the_limit_is_told_of_their_sessions_and_ends_one(user, app, settings):
+    settings.SESSIONS_EXT = {"MAX_SESSIONS": 1, "ON_LIMIT": "deny"}
+    stranger = UserSessionFactory()
+    answer = sign_in(user.get_username())
+    assert problem(answer) == "403 session_limit_reached"
+    [told] = answer.json()["sessions"]
+    assert set(told) == {"id", "device_info", "location", "created_at", "last_activity_at"}
+    assert told["id"] == app.id
+
+    def knock(ends, password="password"):
+        body = {"username": user.get_username(), "password": password, "ends": ends}
+        return Client().post("/api/sessions", body, JSON)
+
+    assert problem(knock(app.id, "wrong")) == "401 invalid_credentials"
+    for not_theirs in (str(stranger.pk), "0" * 32):
+        assert problem(knock(not_theirs)) == "403 session_limit_reached"
+    assert problem(knock("x")) == "422 invalid_request"
+    assert app.session.is_active
+    stranger.refresh_from_db()
+    assert stranger.is_active
+    assert knock(app.id).status_code == 201
+    assert app.session.revoked_reason == "user"
+    assert UserSession.objects.for_user(user).active().count() == 1
 
 
 def test_a_login_that_a_receiver_refuses_leaves_nothing(user, at_login):

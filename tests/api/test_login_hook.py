@@ -118,3 +118,14 @@ def test_what_a_hook_writes_stays_where_it_asks(user, monkeypatch):
 def test_a_code_of_another_form_is_told_so(user, code):
     assert problem(knock(user, code=code)) == "422 invalid_request"
     assert asked == []
+
+
+def test_a_session_is_ended_for_a_login_only_after_the_second_factor(user, settings):
+    hook = settings.SESSIONS_EXT
+    settings.SESSIONS_EXT = hook | {"MAX_SESSIONS": 1, "ON_LIMIT": "deny"}
+    first = knock(user, code=RIGHT).json()["session"]["id"]
+    assert problem(knock(user, ends=first)) == "401 second_factor_required"
+    assert problem(knock(user, ends=first, code="000000")) == "401 second_factor_required"
+    assert UserSession.objects.get(pk=first).is_active
+    assert knock(user, ends=first, code=RIGHT).status_code == 201
+    assert UserSession.objects.get(pk=first).revoked_reason == "user"

@@ -36,9 +36,19 @@ OPERATIONS = {
         "malformed_request invalid_refresh_token body_too_large invalid_request throttled",
     ),
     "get /sessions": ("list_sessions", 200, "not_authenticated invalid_request"),
-    "delete /sessions": ("revoke_other_sessions", 200, "not_authenticated csrf_failed"),
+    "delete /sessions": (
+        "revoke_other_sessions",
+        200,
+        "not_authenticated insufficient_user_authentication csrf_failed",
+    ),
     "get /sessions/current": ("get_current_session", 200, "not_authenticated"),
     "delete /sessions/current": ("logout", 204, "not_authenticated csrf_failed"),
+    "post /sessions/current/confirm": (
+        "confirm",
+        200,
+        "malformed_request not_authenticated wrong_password csrf_failed permission_denied body_too_large"
+        " invalid_request throttled",
+    ),
     "get /sessions/{session_id}": ("get_session", 200, "not_authenticated not_found invalid_request"),
     "patch /sessions/{session_id}": (
         "trust_session",
@@ -48,7 +58,7 @@ OPERATIONS = {
     "delete /sessions/{session_id}": (
         "revoke_session",
         204,
-        "not_authenticated csrf_failed not_found invalid_request",
+        "not_authenticated insufficient_user_authentication csrf_failed not_found invalid_request",
     ),
     "get /users/{user_id}/sessions": (
         "list_user_sessions",
@@ -104,7 +114,8 @@ def test_each_operation_tells_its_answers_and_each_error(operations, name):
         for status, response in responses.items()
         if status >= "400"
     } == problems
-    assert [status for status in responses if status < "400"] == [str(success)]
+    also = ["204"] if name == "post /sessions/current/confirm" else []  # by cookie
+    assert [status for status in responses if status < "400"] == [str(success), *also]
     assert ("content" in responses[str(success)]) == (success != 204)
 
 
@@ -131,8 +142,15 @@ def test_each_router_on_its_own_describes_every_problem(mounted):
     document = json.loads(json.dumps(alone.get_openapi_schema(path_prefix=""), default=str))
     schemas = document["components"]["schemas"]
     problem = schemas["SessionsExtProblem"]
-    assert set(problem["properties"]) == {"type", "title", "status", "detail", "code", "errors", "methods"}
-    assert set(problem["required"]) == {"type", "title", "status", "detail", "code"}
+    members = {"type", "title", "status", "detail", "code"}
+    assert set(problem["required"]) == members
+    assert set(problem["properties"]) == members | {
+        "errors",
+        "methods",
+        "max_age",
+        "sessions",
+        "session_ended",
+    }
     assert all(name.startswith(("SessionsExt", "PagedSessionsExt")) for name in schemas)
     for reference in re.findall(r'"\$ref": "#/components/schemas/(\w+)"', json.dumps(document)):
         assert reference in schemas

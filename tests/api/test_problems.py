@@ -161,6 +161,7 @@ def test_problems_are_problems_where_the_api_answers_errors_in_its_own_way(clien
         ("/sessions", {"GET", "POST", "DELETE"}),
         ("/sessions/refresh", {"POST"}),
         ("/sessions/current", {"GET", "DELETE"}),
+        ("/sessions/current/confirm", {"POST"}),
         ("/sessions/{id}", {"GET", "PATCH", "DELETE"}),
         ("/users/x/sessions", {"GET", "DELETE"}),
         ("/users/x/sessions/{id}", {"DELETE"}),

@@ -27,11 +27,12 @@ def test_refresh_answers_with_the_next_pair(app, later):
     assert refresh(body["refresh_token"]).status_code == 200
 
 
-def test_refresh_tells_nothing_of_why_not(user, settings):
+def test_refresh_tells_why_not_to_a_token_of_an_ended_session_alone(user, settings):
     settings.SESSIONS_EXT = {"REFRESH_GRACE": 0}
-    app, replayed, revoked, deleted = App(user), App(user), App(user), App(user)
+    app, replayed, signed_out, revoked, deleted = (App(user) for _ in range(5))
     refresh(replayed.tokens["refresh_token"])
-    UserSession.objects.filter(pk=revoked.id).revoke("admin")
+    UserSession.objects.filter(pk=signed_out.id).revoke("logout")
+    UserSession.objects.filter(pk=revoked.id).revoke("admin: stolen laptop")
     UserSession.objects.filter(pk=deleted.id).delete()
     tried = [
         "",
@@ -43,11 +44,14 @@ def test_refresh_tells_nothing_of_why_not(user, settings):
         app.tokens["refresh_token"] + "x",
         app.tokens["refresh_token"][:-1],
         str(app.session.refresh_token_id),
-        *(each.tokens["refresh_token"] for each in (replayed, revoked, deleted)),
+        *(each.tokens["refresh_token"] for each in (replayed, signed_out, deleted)),
     ]
     answers = [refresh(token) for token in tried]
     assert {problem(answer) for answer in answers} == {"401 invalid_refresh_token"}
     assert len({(answer.content, str(answer.headers)) for answer in answers}) == 1
+    told = refresh(revoked.tokens["refresh_token"])
+    assert problem(told) == "401 invalid_refresh_token"
+    assert told.json()["session_ended"] == {"reason": "admin", "detail": "An administrator signed you out."}
     assert replayed.session.revoked_reason == "refresh_reuse"
     assert app.session.is_active
 

@@ -33,7 +33,10 @@ def test_no_log_line_holds_a_secret(user, settings, caplog):
         assert secret.rpartition(".")[2] not in written
 
 
-@pytest.mark.parametrize("way", ["login", "authenticate", "refresh", "by token", "sign out"])
+WAYS = ["login", "authenticate", "refresh", "by token", "sign out", "ended, refresh", "ended, by token"]
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_the_report_of_an_error_holds_no_secret(user, app, at_login, monkeypatch, way):
     """As it is mailed to the administrators, with the variables of each frame."""
     reports = []
@@ -55,12 +58,16 @@ def test_the_report_of_an_error_holds_no_secret(user, app, at_login, monkeypatch
             monkeypatch.setattr("django.contrib.auth.backends.ModelBackend.user_can_authenticate", fail)
             answer = sign_in(user.get_username(), "password", client=client)
         else:
-            monkeypatch.setattr("sessions_ext.managers.UserSessionManager.verify", fail)
+            if way.startswith("ended"):
+                app.session.revoke("limit")
+                monkeypatch.setattr("sessions_ext.endings.why", fail)
+            else:
+                monkeypatch.setattr("sessions_ext.managers.UserSessionManager.verify", fail)
             body = {"refresh_token": app.tokens["refresh_token"]}
-            if way == "refresh":
+            if way.endswith("refresh"):
                 answer = client.post("/api/sessions/refresh", body, JSON)
             else:
-                method = client.get if way == "by token" else client.delete
+                method = client.get if way.endswith("by token") else client.delete
                 answer = method("/api/sessions/current", headers=app.headers)
     finally:
         got_request_exception.disconnect(report)

@@ -4,14 +4,16 @@
                                         [--revoked SHARE] [--fsync]
 
 Starts its own PostgreSQL and deletes it (or takes DATABASE_URL, and there a database of its own), without
-fsync unless told. For each size the table is filled anew for each side, half of it dead: expired, or that
-share of them revoked long ago, on the same pages as the expired. A child process cleans, in rounds that
-alternate between the sides; its peak memory is its own ru_maxrss. Meanwhile one thread touches dead and
-live rows by turns (a bare UPDATE by id, so that it does meet the locks) and one logs people in with
-UserSession.objects.start, each 100 times a second or as told, and less where it must wait. On two cores
-1,000 a second measure who gets the processors, which a plain DELETE leaves to itself by keeping the others
-waiting; with 0 nobody else is there. What they wait while nobody cleans is the last line of a size: that is
-the machine. Python collects no garbage in these threads: it took 13 ms at a time, and passed for a wait.
+fsync unless told. With DJANGO_SETTINGS_MODULE=tests.settings_mariadb it is a MariaDB.
+
+For each size the table is filled anew for each side, half of it dead: expired, or that share of them
+revoked long ago, on the same pages as the expired. A child process cleans, in rounds that alternate between
+the sides; its peak memory is its own ru_maxrss. Meanwhile one thread touches dead and live rows by turns (a
+bare UPDATE by id, so that it does meet the locks) and one logs people in with UserSession.objects.start,
+each 100 times a second or as told, and less where it must wait. On two cores 1,000 a second measure who
+gets the processors, which a plain DELETE leaves to itself by keeping the others waiting; with 0 nobody else
+is there. What they wait while nobody cleans is the last line of a size: that is the machine. Python
+collects no garbage in these threads: it took 13 ms at a time, and passed for a wait.
 """
 
 import argparse
@@ -34,12 +36,15 @@ from django.utils import timezone
 
 SIZES = [100_000, 1_000_000]
 BATCH = 250_000  # rows an INSERT, so that filling ten millions needs little memory
-FILL = """
+INSERT = """
 INSERT INTO sessions_ext_usersession (
     id, user_id, device_info, user_agent, ip_address, location, created_at, last_activity_at,
     authenticated_at, expires_at, is_revoked, revoked_at, revoked_reason, is_trusted, last_ip_address,
     suspicious_activity_count, last_provider_accessed, providers_accessed
 )
+"""
+FILL = f"""
+{INSERT}
 SELECT
     (lpad(to_hex(n), 12, '0') || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15)
     )::uuid,
@@ -60,7 +65,36 @@ FROM (
     ) AS numbers
 ) AS rows
 """
-DEAD = "(NOT is_revoked AND expires_at < now()) OR (is_revoked AND revoked_at < now() - interval '30 days')"
+FILL_MARIADB = f"""
+{INSERT}
+SELECT
+    concat(lpad(hex(n), 12, '0'), '7', substr(md5(n), 1, 3), '8', substr(md5(n), 4, 15)),
+    %(user)s, 'Firefox on Linux', 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0',
+    '192.0.2.1', '', ended - interval 30 day, ended - interval 1 day, ended - interval 30 day,
+    if(how = 'live', now() + interval 1 day + interval n * 1000 microsecond, ended),
+    how = 'revoked', if(how = 'revoked', ended, NULL), if(how = 'revoked', 'user', ''),
+    false, '192.0.2.1', 0, '', '[]'
+FROM (
+    SELECT n, how,
+        now(6) - interval 31 day - interval (%(rows)s - n) * 2000000000000 / %(rows)s microsecond AS ended
+    FROM (
+        SELECT seq AS n, CASE WHEN seq %% 2 = 0 THEN 'live' WHEN seq DIV 2 %% 100 < %(revoked)s THEN 'revoked'
+                  ELSE 'expired' END AS how
+        FROM seq_%(first)s_to_%(last)s
+    ) AS numbers
+) AS numbered
+"""
+DEAD = "(NOT is_revoked AND expires_at < now()) OR (is_revoked AND revoked_at < now() - interval '30' day)"
+
+
+TIDY = {
+    "postgresql": ["VACUUM ANALYZE sessions_ext_usersession", "CHECKPOINT"],
+    "mysql": ["ANALYZE TABLE sessions_ext_usersession"],
+}
+VERSION = {
+    "postgresql": "'PostgreSQL', current_setting('server_version'), 'fsync ' || current_setting('fsync')",
+    "mysql": "'MariaDB', version(), concat('flush at commit ', @@innodb_flush_log_at_trx_commit)",
+}
 
 
 def plain_delete():
@@ -98,16 +132,17 @@ def child(side):
 
 def fill(user, rows, revoked):
     """An empty table, then `rows` rows; returns ids of dead and of live ones to touch."""
+    from sessions_ext.models import UserSession
+
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE sessions_ext_usersession")
         for first in range(1, rows + 1, BATCH):
             last = min(rows, first + BATCH - 1)
             values = {"user": user.pk, "rows": rows, "revoked": 100 * revoked, "first": first, "last": last}
-            cursor.execute(FILL, values)
-        cursor.execute("VACUUM ANALYZE sessions_ext_usersession")
-        cursor.execute("CHECKPOINT")
-        cursor.execute("SELECT id FROM sessions_ext_usersession WHERE random() < 20000.0 / %s", [rows])
-        ids = [row[0] for row in cursor.fetchall()]
+            cursor.execute(FILL if connection.vendor == "postgresql" else FILL_MARIADB, values)
+        for statement in TIDY[connection.vendor]:
+            cursor.execute(statement)
+    ids = list(UserSession.objects.order_by("?").values_list("pk", flat=True)[:20_000])
     random.shuffle(ids)
     return ids
 
@@ -227,10 +262,10 @@ def main():
                 cursor.execute("ALTER SYSTEM RESET fsync")
                 cursor.execute("SELECT pg_reload_conf()")
                 time.sleep(1)  # it takes effect a moment later
-            cursor.execute("SELECT current_setting('server_version'), current_setting('fsync')")
-            server, fsync = cursor.fetchone()
+            cursor.execute(f"SELECT {VERSION[connection.vendor]}")
+            product, server, durability = cursor.fetchone()
         print(
-            f"{timezone.now().date()}, PostgreSQL {server} (fsync {fsync}), "
+            f"{timezone.now().date()}, {product} {server} ({durability}), "
             f"Python {platform.python_version()}, Django {django.__version__}, {os.cpu_count()} cores"
         )
         print(f"medians of {options.rounds} rounds; waits in ms: number, 99.9th percentile, slowest\n")

@@ -37,9 +37,18 @@ from tests.benchmarks.common import (
 )
 
 ROUNDS, REQUESTS = 120, 12  # many short turns, so that each slow moment of a machine is in all sides
-PEERS = {"qsessions": "qsessions", "user-sessions": "user_sessions", "allauth": "allauth", "knox": "knox"}
+PEERS = {
+    "qsessions": "qsessions",
+    "user-sessions": "user_sessions",
+    "allauth": "allauth",
+    "knox": "knox",
+    "simplejwt": "rest_framework_simplejwt",
+    "ours bearer, DRF": "rest_framework",
+}
 PATHS = {
-    "knox": "/knox/",
+    "knox": "/drf/",
+    "simplejwt": "/drf/",
+    "DRF": "/drf/",
     "plain view": "/bearer/",
     "ninja": "/ninja/",
     "bearer": "/bearer/",

@@ -81,6 +81,11 @@ SIDES = {
     "allauth": allauth(),
     "allauth, tracking": allauth(USERSESSIONS_TRACK_ACTIVITY=True),
     "knox, token": {"INSTALLED_APPS": [*DJANGO, "rest_framework", "knox"], "MIDDLEWARE": []},
+    # It looks at its list for refresh tokens alone: an access token is good until it expires.
+    "simplejwt, blacklist app": {
+        "INSTALLED_APPS": [*DJANGO, "rest_framework", "rest_framework_simplejwt.token_blacklist"],
+        "MIDDLEWARE": [],
+    },
     "ours db": ours(),
     "ours db, prepared": prepared(ours()),
     "ours signed_cookies": ours("signed_cookies"),
@@ -89,6 +94,10 @@ SIDES = {
     "ours cached_db, verdict in redis": ours("cached_db", REDIS, CACHE="default"),
     "ours bearer, plain view": ours() | {"MIDDLEWARE": []},
     "ours bearer, ninja": ours() | {"MIDDLEWARE": []},
+    "ours bearer, DRF": ours() | {
+        "INSTALLED_APPS": [*DJANGO, SESSIONS, "rest_framework", "sessions_ext"],
+        "MIDDLEWARE": [],
+    },
     "ours bearer, verdict in locmem": ours(CACHE="default") | {"MIDDLEWARE": []},
     "stock db, async": stock(),
     "ours db, async": ours(),

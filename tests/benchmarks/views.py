@@ -13,6 +13,10 @@ def sign_in(request):
         from knox.models import get_token_model
 
         return HttpResponse(f"Token {get_token_model().objects.create(user)[1]}")
+    if apps.is_installed("rest_framework_simplejwt.token_blacklist"):
+        from rest_framework_simplejwt.tokens import RefreshToken
+
+        return HttpResponse(f"Bearer {RefreshToken.for_user(user).access_token}")
     if not hasattr(request, "session"):
         from sessions_ext import tokens
 
@@ -47,12 +51,18 @@ urlpatterns = [
     path("bearer/", bearer),
 ]
 
-if apps.is_installed("knox"):
-    from knox.auth import TokenAuthentication
+if apps.is_installed("rest_framework"):
     from rest_framework.decorators import api_view, authentication_classes
 
-    knox = api_view()(authentication_classes([TokenAuthentication])(lambda request: who(request)))
-    urlpatterns.append(path("knox/", knox))
+    if apps.is_installed("knox"):
+        from knox.auth import TokenAuthentication as Authentication
+    elif apps.is_installed("sessions_ext"):
+        from sessions_ext.rest_framework import BearerAuthentication as Authentication
+    else:
+        from rest_framework_simplejwt.authentication import JWTAuthentication as Authentication
+
+    drf = api_view()(authentication_classes([Authentication])(lambda request: who(request)))
+    urlpatterns.append(path("drf/", drf))
 
 if apps.is_installed("sessions_ext"):
     from ninja import NinjaAPI

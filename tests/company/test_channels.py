@@ -214,3 +214,15 @@ def test_a_websocket_that_saves_after_a_revoke_brings_nobody_back(server, open_s
     rows_of(user).revoke("stolen")
     seen = socket.ask("put", cart="book")
     assert come_back(browser, seen)["user"] is None
+
+
+@two_engines
+def test_a_new_websocket_after_a_new_secret_key_signs_nobody_out(
+    server, open_socket, browser, user, engine, settings
+):
+    """Sockets come back by themselves after a deployment, and cannot set a cookie."""
+    session = browser.log_in(user)
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another secret key of the same site, and long enough"
+    assert open_socket(server, "account/", browser.cookie).ask()["user"] == user.get_username()
+    assert is_of(browser.seen(), user, session)

@@ -10,6 +10,7 @@ urlpatterns = [
     path("async/", include([path(at, view) for at, (_, view) in PAGES.items()])),
     path("verified/", views.verified),
     path("html/", views.html),
+    path("let-in/", views.let_in),
     path("password-login/", views.PasswordLogin.as_view()),
     path("otp-login/", views.PasswordLogin.as_view(authentication_form=OTPAuthenticationForm)),
     path("accounts/", include("allauth.urls")),

@@ -1,6 +1,8 @@
 from django.contrib.auth.views import LoginView
 from django.http import HttpResponse, JsonResponse
 
+from sessions_ext.api import CookieAuth
+
 
 def verified(request):
     """What django-otp knows of who is signed in."""
@@ -16,6 +18,11 @@ def verified(request):
 
 def html(request):
     return HttpResponse(f"<html><body>{request.user.get_username()}</body></html>")
+
+
+def let_in(request):
+    """Whether an operation of the API would be let in by the cookie."""
+    return JsonResponse({"is_let_in": CookieAuth()(request) is not None})
 
 
 class PasswordLogin(LoginView):

@@ -6,6 +6,8 @@ import re
 import sys
 import unittest
 from datetime import timedelta
+from itertools import chain
+from secrets import token_hex
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -20,6 +22,8 @@ from django.http import StreamingHttpResponse
 from django.template import Template
 from django.test import Client, override_settings
 from django.urls import include, path
+from django.views.generic import TemplateView
+from ninja import NinjaAPI
 
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
@@ -29,8 +33,11 @@ OURS = {"SESSIONS_EXT", "SESSION_ENGINE", "LOGIN_URL"}
 FILE = re.compile(r"^# ([\w/]+)\.py$", re.MULTILINE)
 # Its blocks are one project, which tests/test_rest_framework_page.py runs.
 WHOLE = {"docs/rest-framework.md"}
-# Packages that a reader of that page has, and the suite need not have.
-OPTIONAL = ("channels", "rest_framework")
+# Packages that a reader of that page has, and the suite need not have; and what it has imported of them.
+PACKAGES = {
+    "channels": ["channels"],
+    "rest_framework": ["rest_framework.permissions", "rest_framework.views"],
+}
 # Of a package that is not here: a Celery application, and its schedule.
 CELERY = SimpleNamespace(
     task=lambda function: SimpleNamespace(name=function.__name__, run=function), conf=SimpleNamespace()
@@ -42,23 +49,25 @@ def names(client, user, rf):
     """What a reader has at hand where the blocks stand."""
     user.profile = SimpleNamespace(session_limit=None, tier="team")
     elsewhere = UserSessionFactory(user=user)
-    request = rf.get("/")
+    request = rf.post("/", {"code": ""})
     request.user, request.user_session = user, log_in(client, user)
     return {
         "INSTALLED_APPS": [],
         "MIDDLEWARE": [],
         "PushSubscription": UserSession,  # any model of the project's own
         "StreamingHttpResponse": StreamingHttpResponse,
+        "TemplateView": TemplateView,
         "TheirSessionStore": SessionStore,
         "User": get_user_model(),
         "UserAdmin": UserAdmin,
         "UserSession": UserSession,
         "admin": SimpleNamespace(register=lambda *models: lambda options: options, site=admin.site),
-        "api": SimpleNamespace(urls=([path("x/", lambda request: None)], "ninja", "api")),
+        "api": NinjaAPI(urls_namespace=token_hex()),
         "app": CELERY,
         "crontab": dict,
         "django_application": None,
         "include": include,
+        "is_right": lambda code: False,
         "login_not_required": login_not_required,
         "path": path,
         "request": request,
@@ -82,12 +91,13 @@ def files(block: Block) -> list[tuple[str, str]]:
 )
 def test_it_runs(block, names, client, user, monkeypatch):
     for file, code in files(block):
-        missing = [package for package in OPTIONAL if f"from {package}" in code or f"s_ext.{package}" in code]
-        for package in missing:
-            pytest.importorskip(package, reason=f"{package} is not installed")
-        if file.startswith("accounts"):
+        missing = [package for package in PACKAGES if f"from {package}" in code or f"s_ext.{package}" in code]
+        for package in chain.from_iterable(PACKAGES[package] for package in missing):
+            names |= vars(pytest.importorskip(package, reason=f"{package} is not installed"))
+        if "/" in file and not file.startswith("mysite"):
             module = ModuleType(file.replace("/", "."))
-            monkeypatch.setitem(sys.modules, "accounts", sys.modules.get("accounts", ModuleType("accounts")))
+            package = module.__name__.partition(".")[0]
+            monkeypatch.setitem(sys.modules, package, sys.modules.get(package, ModuleType(package)))
             monkeypatch.setitem(sys.modules, module.__name__, module)
             exec(compile(code, str(block), "exec"), vars(module))
         else:
@@ -133,7 +143,7 @@ def test_the_views_that_hand_out_tokens_work(rf):
     first = call("sign_in", name=user.get_username(), password="password")
     second = call("refresh", refresh=first["refresh"])
     asked = rf.get("/", headers={"Authorization": f"Bearer {second['access']}"})
-    assert json.loads(views["whoami"](asked).content) == {"user": user.pk}
+    assert str(json.loads(views["whoami"](asked).content)["user"]) == str(user.pk)
     user.user_sessions.all().revoke("stolen laptop")
     assert views["whoami"](asked).status_code == 401
     assert views["refresh"](rf.post("/", {"refresh": second["refresh"]})).status_code == 401

@@ -16,6 +16,7 @@ from sessions_ext.models import UserSession
 from sessions_ext.querysets import UserSessionQuerySet
 from sessions_ext.reasons import RevokedReason, ended_by
 from tests.docs.pages import PAGES, ROOT, name, rows
+from tests.test_imports import LEVEL_OF
 
 pytestmark = pytest.mark.once
 
@@ -77,6 +78,12 @@ def test_the_options_are_those_of_the_command():
 def test_the_columns_are_those_of_the_model():
     columns = {column for cell in table("models.md") for column in re.split(r"`, `", cell)}
     assert columns == {field.name for field in UserSession._meta.get_fields()}
+
+
+def test_the_modules_have_their_places_in_contributing():
+    told = " ".join(row[0] for row in rows((ROOT / "CONTRIBUTING.md").read_text()))
+    rooms = re.findall(r"`(\w+)/?`", told)
+    assert sorted(rooms) == sorted(set(LEVEL_OF) - {"__init__"})
 
 
 @pytest.mark.parametrize("documented", [UserSession, UserSessionManager, UserSessionQuerySet])

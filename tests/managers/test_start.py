@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory
+from tests.costs import LEVEL, LIMIT_LOCK, LOCK, ONE_ROW
 
 pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
@@ -64,17 +65,16 @@ def test_a_refresh_token_belongs_to_one_session(user):
 
 
 def test_start_is_one_statement_without_a_limit(user, django_assert_num_queries):
-    with django_assert_num_queries(3):  # in a savepoint
+    with django_assert_num_queries(3 + LOCK):  # in a savepoint
         UserSession.objects.start(user)
 
 
 def test_start_is_three_statements_within_the_limit(user, settings, django_assert_num_queries):
     settings.SESSIONS_EXT = {"MAX_SESSIONS": 1}
-    lock = connection.vendor == "postgresql"
-    # In a savepoint, of a transaction whose isolation has to be asked for.
-    with django_assert_num_queries(2 + 2 * lock + 2):  # insert, look for surplus
+    begun = 2 + LEVEL + LIMIT_LOCK  # in a savepoint
+    with django_assert_num_queries(begun + 2):  # insert, look for surplus
         UserSession.objects.start(user)
-    with django_assert_num_queries(2 + 2 * lock + 3):  # and revoke it
+    with django_assert_num_queries(begun + 2 + ONE_ROW):  # and revoke it
         UserSession.objects.start(user)
 
 

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserSessionFactory
+from tests.costs import ROWS
 from tests.managers.rows import sessions
 
 pytestmark = pytest.mark.django_db
@@ -19,7 +20,7 @@ def test_only_what_is_active_can_be_trusted(user, django_assert_num_queries):
     active, stranger = UserSessionFactory(user=user), UserSessionFactory()
     UserSessionFactory(user=user, revoked=True)
     UserSessionFactory(user=user, expired=True)
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(ROWS):
         assert sessions(user).trust() == 1
     assert list(UserSession.objects.filter(is_trusted=True)) == [active]
     assert sessions(stranger.user).trust() == 1

@@ -144,7 +144,7 @@ def test_a_project_whose_tasks_are_of_other_names_starts(tasks):
         f"from example_project import settings; settings.TASKS = {tasks}; import django; django.setup();"
         "from sessions_ext import mail, new_device"
     )
-    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "example_project.settings"}
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "example_project.settings", "DATABASE_URL": ""}
     command = [sys.executable, "-c", start]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

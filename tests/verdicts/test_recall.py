@@ -9,6 +9,7 @@ from django.test import RequestFactory
 from django.utils import timezone
 
 from sessions_ext import activity, tokens
+from sessions_ext.authentication import stamp
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserSessionFactory, log_in
 from tests.verdicts.asking import BACKEND, sign_in, verify, verify_ids
@@ -152,7 +153,7 @@ def test_a_token_that_a_verdict_refuses_is_for_the_database_to_judge(user):
     user.set_password("another")
     get_user_model().objects.filter(pk=user.pk).update(password=user.password)
     session = UserSession.objects.select_related("user").get(pk=pair.session.pk)
-    assert tokens.verify(tokens._mint(session, BACKEND).access_token)
+    assert tokens.verify(tokens._mint(session, BACKEND, stamp(session)).access_token)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from django.test import AsyncClient, Client
 from sessions_ext.models import UserSession
 from sessions_ext.testing import log_in
 from tests.conftest import ENGINES
+from tests.store.in_company import site
 
 
 class Engine(NamedTuple):
@@ -66,6 +67,12 @@ verified_engines = pytest.mark.parametrize("engine", few_first(VERIFIED), indire
 def engine(request, settings) -> Engine:
     settings.SESSION_ENGINE = request.param.path
     return request.param
+
+
+@pytest.fixture
+def doing(monkeypatch):
+    """Sets what the page "do/" does with its request."""
+    return lambda act: monkeypatch.setattr(site.page, "do", act)
 
 
 class Browser:

@@ -21,6 +21,8 @@ BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 # What happens while a view is at work; a test sets it.
 meanwhile = SimpleNamespace(act=lambda: None)
+# What the page "do/" does with its request; a test sets it. `ado` is for the async one alone.
+page = SimpleNamespace(do=lambda request: None, ado=None)
 
 
 def user_named(name):
@@ -161,6 +163,17 @@ async def asign_in_caught(request):
         return await asign_in(request)
     except (ValueError, Error, SessionLimitReached):
         return await aseen(request)
+
+
+# What a test says
+
+
+def do(request):
+    return page.do(request) or HttpResponse("ok")
+
+
+async def ado(request):
+    return await (page.ado or sync_to_async(page.do))(request) or HttpResponse("ok")
 
 
 # Another store in the place of the request's
@@ -361,6 +374,7 @@ PAGES = {
     "copied/": (copied, acopied),
     "error-then-data/": (error_then_data, aerror_then_data),
     "slow/": (slow, aslow),
+    "do/": (do, ado),
 }
 urlpatterns = [
     *(path(at, view) for at, (view, _) in PAGES.items()),

@@ -1,14 +1,18 @@
 """Logins that come to nothing, that renew a hash, that were there before the app, and whose cookie moves."""
 
+import asyncio
+
 import pytest
-from django.contrib.auth import authenticate
+from django.contrib.auth import alogin, authenticate, login
 from django.contrib.auth.hashers import identify_hasher
 from django.db import OperationalError, connection
+from django.http import HttpResponse
 from django.utils.http import parse_http_date
 
 from sessions_ext.models import RevokedReason, UserSession
 from sessions_ext.store import ID_KEY
 from sessions_ext.testing import UserFactory, log_in
+from tests.store.in_company import site
 from tests.store.in_company.conftest import Browser, few_engines
 from tests.store.in_company.test_reads import NOBODY, is_of, rows_of
 
@@ -81,6 +85,39 @@ def test_a_login_answered_by_less_than_an_error_of_the_server_stays(browser, use
     assert is_of(browser.seen(), user, rows_of(user).active().get())
 
 
+class GivesUpError(BaseException):
+    """As a server raises in a worker that takes too long."""
+
+
+@few_engines
+def test_a_login_in_a_worker_that_is_ended_leaves_no_active_row(browser, user, engine, doing):
+    """F27"""
+
+    def view(request):
+        login(request, user, site.BACKEND)
+        raise GivesUpError
+
+    doing(view)
+    with pytest.raises(GivesUpError):
+        browser.get("do/")
+    assert not rows_of(user).active().exists()
+
+
+@few_engines
+def test_a_login_whose_browser_goes_away_leaves_no_active_row(user, engine, monkeypatch):
+    """F27: the server cancels an async view then."""
+
+    async def view(request):
+        await alogin(request, user, site.BACKEND)
+        asyncio.current_task().cancel()
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(site.page, "ado", view)
+    with pytest.raises(asyncio.CancelledError):
+        Browser(is_async=True).get("do/")
+    assert not rows_of(user).active().exists()
+
+
 # A login that MAX_SESSIONS or the database fails
 
 
@@ -132,7 +169,7 @@ def test_a_login_that_the_database_fails_logs_nobody_in(browser, user, engine):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("has_cart", [False, True])
-def test_a_denied_login_is_forbidden_under_atomic_requests(user, engine, settings, monkeypatch, has_cart):
+def test_a_denied_login_is_denied_under_atomic_requests(user, engine, settings, monkeypatch, has_cart):
     """In the sync world: Django has no ATOMIC_REQUESTS for an async view."""
     session = Browser(is_async=False).log_in(user)
     browser = Browser(is_async=False)
@@ -140,7 +177,7 @@ def test_a_denied_login_is_forbidden_under_atomic_requests(user, engine, setting
         browser.get("put/?cart=book")
     settings.SESSIONS_EXT = {"MAX_SESSIONS": 1, "ON_LIMIT": "deny"}
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
-    assert browser.post("login/", name_of(user)).status_code == 403
+    assert browser.post("login/", name_of(user)).url.startswith("/devices/make-room/")
     seen = browser.seen()
     assert (seen["user"], seen["row"]) == (None, None)
     assert list(UserSession.objects.active()) == [session]
@@ -284,6 +321,20 @@ def test_a_cookie_that_every_click_moves_keeps_its_login(browser, user, engine, 
         later(click)
     later(seconds + 60)  # TOUCH_INTERVAL
     assert browser.seen()["user"] is None
+
+
+@few_engines
+def test_an_answer_that_sets_no_cookie_moves_no_end(browser, user, engine, later, doing):
+    session = browser.log_in(user)
+
+    def view(request):
+        request.session.set_expiry(120)
+        return HttpResponse(status=500)
+
+    doing(view)
+    browser.get("do/")
+    later(300)
+    assert is_of(browser.seen(), user, session)
 
 
 @few_engines

@@ -5,8 +5,10 @@ from datetime import timedelta
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth import login
 from django.contrib.sessions.backends.base import UpdateError
 from django.db import OperationalError, connection
+from django.http import HttpResponse
 from django.utils import timezone
 
 from sessions_ext.models import RevokedReason, UserSession
@@ -288,6 +290,66 @@ def test_a_thread_reads_verified_data(browser, user, engine, monkeypatch):
         browser.seen("copied/?how=new&first=data")
         assert [data.get("cart") for data in read] == ["book", None]
         assert read[1] == {}
+
+
+@pytest.mark.django_db(transaction=True)
+@few_engines
+@pytest.mark.parametrize(
+    "reads", [lambda request: request.user.pk, lambda request: len(request.session.keys())]
+)
+def test_a_request_that_is_read_in_a_thread_is_activity(browser, user, engine, doing, later, reads):
+    session = browser.log_in(user)
+    later(61)
+    doing(lambda request: in_a_thread(lambda: reads(request)) and None)
+    assert browser.get("do/").status_code == 200
+    session.refresh_from_db()
+    assert session.last_activity_at == timezone.now()
+
+
+@pytest.mark.django_db(transaction=True)
+@few_engines
+def test_a_login_in_a_thread_that_is_answered_by_an_error_leaves_no_active_row(browser, user, engine, doing):
+    """F27"""
+
+    def view(request):
+        in_a_thread(lambda: login(request, user, site.BACKEND))
+        return HttpResponse(status=500)
+
+    doing(view)
+    browser.get("do/")
+    assert not rows_of(user).active().exists()
+
+
+@pytest.fixture
+def change_secret_key(settings):
+    """As a deployment does: the old key is still known."""
+
+    def change():
+        settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+        settings.SECRET_KEY = "another secret key of the same site, and long enough"
+
+    return change
+
+
+@verified_engines
+def test_a_store_read_outside_of_a_request_after_a_new_secret_key_signs_nobody_out(
+    browser, user, engine, change_secret_key
+):
+    """Nobody could give the browser a new session key."""
+    session = browser.log_in(user)
+    change_secret_key()
+    assert engine.store(browser.cookie).get("_auth_user_id") == str(user.pk)
+    assert is_of(browser.seen(), user, session)
+
+
+@few_engines
+def test_a_copy_read_after_a_new_secret_key_signs_nobody_out(
+    browser, user, engine, change_secret_key, monkeypatch
+):
+    session = browser.log_in(user)
+    change_secret_key()
+    assert browser.seen("copied/?how=new&first=nothing")["_auth_user_id"] == str(user.pk)
+    assert is_of(browser.seen(), user, session)
 
 
 @pytest.mark.parametrize("name", ENGINES)

@@ -6,8 +6,9 @@ from django.core.checks import run_checks
 from django.utils.functional import SimpleLazyObject
 
 from sessions_ext.models import UserSession
-from sessions_ext.testing import log_in
-from tests.store.in_company.conftest import few_engines
+from sessions_ext.testing import UserFactory, log_in
+from tests.store.in_company import site
+from tests.store.in_company.conftest import Browser, few_engines
 from tests.store.in_company.test_reads import is_of, rows_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.store.in_company.site")]
@@ -99,6 +100,40 @@ def test_what_a_middleware_between_adds_to_the_user_is_there(browser, user, engi
     set_between(settings, "wraps_user", after=[f"{HERE}.wants_mark"])
     session = browser.log_in(user)
     assert is_of(browser.seen(), user, session)
+
+
+def knows_other_logins(get_response):
+    """As an API's tokens are often read: whoever has no session may have a header."""
+
+    def middleware(request):
+        before = request.user
+
+        def find():
+            name = request.headers.get("X-User")
+            return site.user_named(name) if name and not before.is_authenticated else before
+
+        request.user = SimpleLazyObject(find)
+        return get_response(request)
+
+    return middleware
+
+
+@few_engines
+@pytest.mark.parametrize("reads_first", [False, True])
+def test_a_lazy_user_of_another_kind_of_login_stays(user, engine, settings, reads_first):
+    """In the sync world: a lazy user cannot be awaited."""
+    set_between(settings, "knows_other_logins")
+    if reads_first:
+        settings.MIDDLEWARE.insert(2, f"{HERE}.reads_user")
+    browser, headers = Browser(is_async=False), {"X-User": user.get_username()}
+    assert browser.seen(**headers)["user"] == user.get_username()
+    browser.get("put/?cart=book")
+    assert browser.seen(**headers)["user"] == user.get_username()
+    other = UserFactory()
+    session = browser.log_in(other)
+    assert is_of(browser.seen(**headers), other, session)
+    rows_of(other).revoke("stolen")
+    assert browser.seen()["user"] is None
 
 
 # Two databases
