@@ -10,12 +10,13 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import router
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.http import HttpRequest
 
 from . import authentication, make_room, step_up, verdicts
 from .conf import conf
+from .db.expressions import Earlier
 from .db.locks import locked_values
 from .db.updates import update
 from .exceptions import SessionLimitReached
@@ -218,7 +219,7 @@ def on_user_saved(
             sessions = sessions.exclude(pk=store.login.session.pk)
         # Django signs the other devices out, because they carry the old auth hash. But nobody has
         # changed the password: another stamp makes them outdated logins instead of revoked ones.
-        update(sessions.active(), authenticated_at=F("authenticated_at") - timedelta(microseconds=1))
+        update(sessions.active(), authenticated_at=Earlier("authenticated_at", timedelta(microseconds=1)))
         verdicts.invalidate({instance.pk}, using)
     elif _saves(sender, "is_active", update_fields) and not instance.is_active and not _may_log_in(instance):
         sessions.revoke(RevokedReason.USER_DISABLED)
