@@ -272,6 +272,7 @@ def _carries(store: Any, user: Any) -> bool:
     return (
         isinstance(store, SessionBase)
         and user is not None
+        and key_of(user) == key_of(auth.get_user_model())  # not of another model, by a backend of its own
         and store.get(auth.SESSION_KEY) == user._meta.pk.value_to_string(user)
     )
 
