@@ -29,6 +29,7 @@ def count(site, number):
     from django.utils import timezone
 
     if apps.is_installed("sessions_ext"):
+        from sessions_ext import verdict_cache
         from sessions_ext.models import UserSession
 
         verdict_cache.invalidate([site.user.pk], connection.alias)
