@@ -7,7 +7,8 @@ carries. The row comes from the CACHE, where one is set, or else from the databa
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import auth
@@ -17,7 +18,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from . import signals, verdicts
+from . import signals, verdict_cache
 from .conf import conf
 from .db.updates import update
 from .models import UserSession
@@ -57,7 +58,7 @@ def verify(
     sessions = UserSession.objects.primary
     verdict = version = None
     if may_be_cached:
-        verdict, version = verdicts.get(UserSession, sessions.db, user_id, session_id)
+        verdict, version = verdict_cache.get(UserSession, sessions.db, user_id, session_id)
     if verdict and verdict.session.is_active:
         login = judge(verdict.session, verdict.hashes, backend, holds, stamp)
         if login.user is not None:
@@ -70,7 +71,7 @@ def verify(
     if session is None:
         return None
     if version:
-        verdicts.set(session, list(auth_hashes(session.user)), version)
+        verdict_cache.set(session, list(auth_hashes(session.user)), version)
     return judge(session, None, backend, holds, stamp)
 
 
@@ -98,7 +99,7 @@ def renew(session: UserSession) -> bool:
         return False
     setattr(session, BEFORE, getattr(session, BEFORE, session.authenticated_at))
     session.authenticated_at, session.carries_latest_proof = at, True
-    verdicts.invalidate({session.user_id}, row.db)
+    verdict_cache.invalidate({session.user_id}, row.db)
     return True
 
 
@@ -116,6 +117,12 @@ def is_rolled_back(session: UserSession) -> bool:
         return False
     session.authenticated_at = before
     return True
+
+
+def djangos_user(session: Any) -> Any:
+    """Who is logged in by the data of a session by Django's own rules, or None."""
+    user = auth.get_user(cast("HttpRequest", SimpleNamespace(session=session)))
+    return user if user.is_authenticated else None
 
 
 def judge(

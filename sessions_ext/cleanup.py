@@ -19,8 +19,9 @@ from django.utils.module_loading import import_string
 
 from .batches import MAX_BATCH, ArgumentError, Batches
 from .conf import conf, duration
-from .db.locks import lock_briefly, locked, locks_what_it_reads, try_briefly
+from .db.locks import lock_briefly, locked, locked_values, locks_what_it_reads, try_briefly
 from .db.mariadb import deleting_by_key
+from .db.owners import everything_like, one_by_one
 from .db.ranges import Place, Range, Ranges
 
 logger = logging.getLogger("sessions_ext")
@@ -62,14 +63,16 @@ class CleanupPreview:
 @dataclass
 class Target:
     """Rows to delete, in the order of an index over the columns `order`, the first of which is the time when
-    they ended. `index` is its name, for databases that have to be told. `left` lists the ranges still to do.
-    `is_plain` says that a plain DELETE is enough: no receiver and no foreign key needs the rows loaded."""
+    they ended. `index` is its name, for databases that have to be told, and `owner` the column by which the
+    table is distributed, if it is. `left` lists the ranges still to do. `is_plain` says that a plain DELETE
+    is enough: no receiver and no foreign key needs the rows loaded."""
 
     name: str
     rows: QuerySet[Any]
     order: tuple[str, ...]
     is_plain: bool
     index: str = ""
+    owner: str = ""
     left: list[Range] = field(default_factory=lambda: [Range()])
 
     def __post_init__(self) -> None:
@@ -87,10 +90,22 @@ class Target:
         nothing and returns None. With `skip_locked` it deletes the rows that are not locked."""
         if self.is_plain and not skip_locked:
             return try_briefly(partial(self.ranges.delete, part), self.rows.db)
-        lock = partial(locked, self.ranges.within(part), skip_locked)
+        lock = partial(self._locked, part, skip_locked)
         if self.is_plain:
             return try_briefly(lambda: self._delete(lock()), self.rows.db)
         return lock_briefly(lock, self.rows.db, self._delete)
+
+    def _locked(self, part: Range, skip_locked: bool) -> QuerySet[Any]:
+        rows = self.ranges.within(part)
+        if not self.owner:
+            return locked(rows, skip_locked)
+        # One owner after the other: Citus locks rows on one shard at a time.
+        found = [
+            key
+            for each in one_by_one(rows, self.owner)
+            for key, *_ in locked_values(each, skip_locked=skip_locked)
+        ]
+        return everything_like(rows).filter(pk__in=found)
 
     def _delete(self, rows: QuerySet[Any]) -> int:
         with deleting_by_key(rows.model, rows.db):
@@ -110,9 +125,10 @@ def expired_and_revoked(
     is_plain = is_deleted_plainly(rows) and not (include_active and conf.CACHE is not None)
     expired = rows.filter(is_revoked=False, expires_at__lt=before or now - conf.EXPIRED_RETENTION)
     revoked = rows.filter(is_revoked=True, revoked_at__lt=now - kept)
+    owner = "user_id" if conf.DISTRIBUTED else ""
     return [
-        Target("expired", expired, ("expires_at", "id"), is_plain, "sessions_ext_expiry"),
-        Target("revoked", revoked, ("revoked_at", "id"), is_plain, "sessions_ext_revoked"),
+        Target("expired", expired, ("expires_at", "id"), is_plain, "sessions_ext_expiry", owner),
+        Target("revoked", revoked, ("revoked_at", "id"), is_plain, "sessions_ext_revoked", owner),
     ]
 
 
