@@ -27,8 +27,7 @@ class SessionsExtConfig(AppConfig):
 
 def remember_last_login(sender: Any, user: Any, **kwargs: Any) -> None:
     """Keep on the user when they signed in last, before Django writes that it is now."""
-    if user is not None:
-        user._sessions_ext_last_login = getattr(user, "last_login", None)
+    user._sessions_ext_last_login = getattr(user, "last_login", None)
 
 
 # Here, since receivers are called in the order in which they were connected: Django's own is connected when

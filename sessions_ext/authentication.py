@@ -7,7 +7,8 @@ carries. The row comes from the CACHE, where one is set, or else from the databa
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import auth
@@ -17,13 +18,15 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from . import verdicts
+from . import verdict_cache
 from .conf import conf
 from .db.updates import update
 from .models import UserSession
 from .reasons import RevokedReason
 
 __all__ = ["Login", "verify"]
+
+BEFORE = "_authenticated_before"  # on a session that renew() has changed
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,9 @@ def verify(
     sessions = UserSession.objects.primary
     verdict = version = None
     if may_be_cached:
-        verdict, version = verdicts.get(UserSession, sessions.db, user_id, session_id)
+        verdict, version = verdict_cache.get(UserSession, sessions.db, user_id, session_id)
     if verdict and verdict.session.is_active:
-        login = _judge(verdict.session, verdict.hashes, backend, holds, stamp)
+        login = judge(verdict.session, verdict.hashes, backend, holds, stamp)
         if login.user is not None:
             return login
         # The cache may be behind; the database is not.
@@ -65,8 +68,8 @@ def verify(
     if session is None:
         return None
     if version:
-        verdicts.set(session, list(auth_hashes(session.user)), version)
-    return _judge(session, None, backend, holds, stamp)
+        verdict_cache.set(session, list(auth_hashes(session.user)), version)
+    return judge(session, None, backend, holds, stamp)
 
 
 def auth_hashes(user: Any) -> Iterator[str]:
@@ -91,8 +94,9 @@ def renew(session: UserSession) -> bool:
     at, row = timezone.now(), session.as_row
     if not update(row.active(at), authenticated_at=at):
         return False
+    setattr(session, BEFORE, getattr(session, BEFORE, session.authenticated_at))
     session.authenticated_at, session.carries_latest_proof = at, True
-    verdicts.invalidate({session.user_id}, row.db)
+    verdict_cache.invalidate({session.user_id}, row.db)
     return True
 
 
@@ -102,13 +106,32 @@ def impersonator_of(request: HttpRequest, user: Any) -> Any:
     return import_string(conf.IMPERSONATOR)(request, user) if conf.IMPERSONATOR else None
 
 
-def _judge(
+def is_rolled_back(session: UserSession) -> bool:
+    """Whether a transaction that was rolled back has undone renew(). Then this object is as the row again.
+    One query, if there was a renew()."""
+    before = getattr(session, BEFORE, session.authenticated_at)
+    if before == session.authenticated_at or not session.as_row.filter(authenticated_at=before).exists():
+        return False
+    session.authenticated_at = before
+    return True
+
+
+def djangos_user(session: Any) -> Any:
+    """Who is logged in by the data of a session by Django's own rules, or None."""
+    user = auth.get_user(cast("HttpRequest", SimpleNamespace(session=session)))
+    return user if user.is_authenticated else None
+
+
+def judge(
     session: UserSession,
     hashes: list[str] | None,
     backend: Any,
     holds: Callable[[str], bool],
     carried: int | None,
 ) -> Login:
+    """The login of whoever carries these by this row, which is active and has its user loaded; see
+    verify(). `hashes` are those of the user where they are known. No query, but of a backend that looks
+    for users in its own way."""
     session.carries_latest_proof = carried is not None and carried >= stamp(session)
     user, ends = _user_of(session, backend)
     if user is None:

@@ -2,7 +2,6 @@
 own, so that a table of any size goes on serving logins meanwhile."""
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -18,16 +17,17 @@ from django.db.models.signals import post_delete, pre_delete
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from .batches import MAX_BATCH, ArgumentError, Batches
 from .conf import conf, duration
-from .db.locks import lock_briefly, locked, locks_what_it_reads, try_briefly
+from .db.locks import lock_briefly, locked, locked_values, locks_what_it_reads, try_briefly
 from .db.mariadb import deleting_by_key
+from .db.owners import everything_like, one_by_one
 from .db.ranges import Place, Range, Ranges
 
 logger = logging.getLogger("sessions_ext")
 
 DAYS = {"under a day": 1, "1 to 7 days": 7, "7 to 30 days": 30, "30 to 90 days": 90, "90 to 365 days": 365}
 AGES = ("still active", *DAYS, "over a year")
-MAX_BATCH = 1_000_000  # rows in one transaction
 MAX_LOADED = 500  # rows in a batch for receivers, which stay locked while the receivers run
 MAX_IDS = 1000  # ids in one statement
 MAX_LOCKED = 500  # rows in a batch where a DELETE takes long, as on MariaDB, and others wait for its locks
@@ -60,21 +60,19 @@ class CleanupPreview:
     payloads: dict[str, int] = field(default_factory=dict)
 
 
-class ArgumentError(ValueError):
-    """An argument of cleanup() that makes no sense."""
-
-
 @dataclass
 class Target:
     """Rows to delete, in the order of an index over the columns `order`, the first of which is the time when
-    they ended. `index` is its name, for databases that have to be told. `left` lists the ranges still to do.
-    `is_plain` says that a plain DELETE is enough: no receiver and no foreign key needs the rows loaded."""
+    they ended. `index` is its name, for databases that have to be told, and `owner` the column by which the
+    table is distributed, if it is. `left` lists the ranges still to do. `is_plain` says that a plain DELETE
+    is enough: no receiver and no foreign key needs the rows loaded."""
 
     name: str
     rows: QuerySet[Any]
     order: tuple[str, ...]
     is_plain: bool
     index: str = ""
+    owner: str = ""
     left: list[Range] = field(default_factory=lambda: [Range()])
 
     def __post_init__(self) -> None:
@@ -92,10 +90,22 @@ class Target:
         nothing and returns None. With `skip_locked` it deletes the rows that are not locked."""
         if self.is_plain and not skip_locked:
             return try_briefly(partial(self.ranges.delete, part), self.rows.db)
-        lock = partial(locked, self.ranges.within(part), skip_locked)
+        lock = partial(self._locked, part, skip_locked)
         if self.is_plain:
             return try_briefly(lambda: self._delete(lock()), self.rows.db)
         return lock_briefly(lock, self.rows.db, self._delete)
+
+    def _locked(self, part: Range, skip_locked: bool) -> QuerySet[Any]:
+        rows = self.ranges.within(part)
+        if not self.owner:
+            return locked(rows, skip_locked)
+        # One owner after the other: Citus locks rows on one shard at a time.
+        found = [
+            key
+            for each in one_by_one(rows, self.owner)
+            for key, *_ in locked_values(each, skip_locked=skip_locked)
+        ]
+        return everything_like(rows).filter(pk__in=found)
 
     def _delete(self, rows: QuerySet[Any]) -> int:
         with deleting_by_key(rows.model, rows.db):
@@ -115,9 +125,10 @@ def expired_and_revoked(
     is_plain = is_deleted_plainly(rows) and not (include_active and conf.CACHE is not None)
     expired = rows.filter(is_revoked=False, expires_at__lt=before or now - conf.EXPIRED_RETENTION)
     revoked = rows.filter(is_revoked=True, revoked_at__lt=now - kept)
+    owner = "user_id" if conf.DISTRIBUTED else ""
     return [
-        Target("expired", expired, ("expires_at", "id"), is_plain, "sessions_ext_expiry"),
-        Target("revoked", revoked, ("revoked_at", "id"), is_plain, "sessions_ext_revoked"),
+        Target("expired", expired, ("expires_at", "id"), is_plain, "sessions_ext_expiry", owner),
+        Target("revoked", revoked, ("revoked_at", "id"), is_plain, "sessions_ext_revoked", owner),
     ]
 
 
@@ -125,8 +136,7 @@ def payloads(before: datetime | None, database: str | None, is_wanted: bool | No
     """The rows of Django's own session table that expired before now, and before `before`: where
     SESSION_ENGINE keeps sessions in a table, that table is in this database (None for any), and they
     are wanted (None for yes)."""
-    store: Any = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
-    model = store.get_model_class() if hasattr(store, "get_model_class") else None
+    model = session_model()
     using = model and router.db_for_write(model)
     if is_wanted and (model is None or database not in (None, using)):
         raise ArgumentError("payloads: SESSION_ENGINE keeps no sessions in this database.")
@@ -136,6 +146,12 @@ def payloads(before: datetime | None, database: str | None, is_wanted: bool | No
     rows = model._base_manager.using(using).filter(expire_date__lt=min(before or now, now))
     # Django's index over expire_date has no second column.
     return [Target("payloads", rows, ("expire_date",), is_deleted_plainly(rows))]
+
+
+def session_model() -> Any:
+    """The model of the table in which SESSION_ENGINE keeps sessions; None for an engine without one."""
+    store: Any = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
+    return store.get_model_class() if hasattr(store, "get_model_class") else None
 
 
 def is_deleted_plainly(rows: QuerySet[Any]) -> bool:
@@ -160,26 +176,8 @@ def _by_age(target: Target, *columns: str) -> Any:
     return target.rows.annotate(age=age).values_list(*columns, "age").annotate(count=Count("pk"))
 
 
-@dataclass
-class Walk:
-    """The bounds of one cleanup, and how far it has come. Durations are in seconds."""
-
-    batch_size: int
-    sleep: float
-    max_rows: int | None
-    max_seconds: float | None
-    should_stop: Callable[[], object] | None = None
-    deleted: int = 0
-    pause: float = 0  # before the next batch
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.batch_size <= MAX_BATCH:
-            raise ArgumentError(f"batch_size must be 1 to {MAX_BATCH}.")
-        for name, least in (("sleep", 0), ("max_rows", 1), ("max_seconds", 0)):
-            value = getattr(self, name)
-            if value is not None and not least <= value < float("inf"):
-                raise ArgumentError(f"{name} must be {least} or more.")
-        self.deadline = None if self.max_seconds is None else time.monotonic() + self.max_seconds
+class Walk(Batches):
+    """One cleanup: its bounds, and how many rows it has deleted."""
 
     def clear(self, target: Target) -> Iterator[int]:
         """Delete a target's rows as far as the bounds allow, and yield the number of rows of each
@@ -187,12 +185,12 @@ class Walk:
         at the end."""
         for attempt in range(1 + RETRIES):
             if attempt > 1:
-                self._wait(LOCK_PAUSE)
+                self.wait(LOCK_PAUSE)
             todo, target.left = target.left, []
             for part in todo:
                 yield from self._delete(target, part, skip_locked=attempt > 0)
             target.left = [part for part in target.left if target.has_rows(part)]
-            if not target.left or self._is_over():
+            if not target.left or self.is_over():
                 return
         table = target.rows.model._meta.db_table
         logger.warning(
@@ -208,14 +206,14 @@ class Walk:
         rest, is_last = whole, False
         while not is_last:
             steps = self._steps(size)
-            ends = None if self._is_over() else target.places(rest, steps)
+            ends = None if self.is_over() else target.places(rest, steps)
             if ends is None:
                 target.left.append(rest)
                 return
             is_last = len(ends) < len(steps)
             for end in [*ends, rest.high] if is_last else ends:
-                self._wait(self.pause)
-                if self._is_over():
+                self.wait(self.pause)
+                if self.is_over():
                     target.left.append(rest)
                     return
                 began = time.monotonic()
@@ -227,25 +225,13 @@ class Walk:
                 is_fair = connections[target.rows.db].features.has_select_for_update
                 self.pause = self.sleep if is_fair else max(self.sleep, time.monotonic() - began)
                 if deleted:
-                    self.deleted += deleted
+                    self.done += deleted
                     yield deleted
 
     def _steps(self, size: int) -> list[int]:
         """The sizes of the batches whose ends are read next."""
-        full, more = divmod(min(AHEAD * size, self._room()), size)
+        full, more = divmod(min(AHEAD * size, self.room()), size)
         return [size] * full + [more] * bool(more)
-
-    def _room(self) -> int:
-        return sys.maxsize if self.max_rows is None else self.max_rows - self.deleted
-
-    def _is_over(self) -> bool:
-        is_late = self.deadline is not None and time.monotonic() >= self.deadline
-        return is_late or self._room() < 1 or bool(self.should_stop and self.should_stop())
-
-    def _wait(self, seconds: float) -> None:
-        while seconds > 0 and not self._is_over():
-            time.sleep(min(seconds, 0.1))
-            seconds -= 0.1
 
 
 def cleanup(

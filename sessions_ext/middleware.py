@@ -18,7 +18,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 from django.utils.http import urlencode
 
-from . import activity, step_up
+from . import activity, authentication, step_up
 from .conf import conf
 from .endings import SessionEnded
 from .exceptions import SessionLimitReached
@@ -157,7 +157,7 @@ def is_finish_due(now: AtHand, response: HttpResponseBase) -> bool:
     return any(
         response.status_code >= 500
         or store.has_old_hash
-        or store.renews_key
+        or store.old_key
         or activity.is_due(store.login.session)
         or is_saved(store, response)
         for store in logins(now)
@@ -195,24 +195,27 @@ def keeps_cookie(request: HttpRequest) -> bool:
 def _finish_login(
     store: VerifiedStore, session: UserSession, request: HttpRequest, response: HttpResponseBase
 ) -> None:
-    if response.status_code >= 500 and store.has_started:
+    store.is_settled = is_saved(store, response)
+    is_undone = authentication.is_rolled_back(session)
+    if is_undone:
+        store.set_login(session, store.user)
+    is_error = response.status_code >= 500
+    if store.old_key and (is_error or is_undone or request.session is not store):
+        store.end_renewal(is_done=not (is_error or is_undone))
+    if is_error and store.has_started:
         # Django saves no session with such an answer, so no browser will ever hold this login.
         session.revoke(RevokedReason.LOGOUT)
         return
     if is_saved(store, response) and SESSION_KEY not in store:
         session.revoke(RevokedReason.LOGOUT)  # other code has emptied the data
         return
-    if store.has_old_hash:
+    if store.has_old_hash or (store.has_changed_password and is_error):
         session.revoke(RevokedReason.PASSWORD_CHANGE)
         return
     if ID_KEY not in store and not session.is_adopted and store.get(SESSION_KEY) == str(session.user_id):
         store.set_login(session, store.user)  # other code has removed all keys but Django's
-    # The key of another store (of allauth's X-Session-Token) is in the answer already.
-    if store.renews_key and request.session is store and response.status_code < 500:
-        store.cycle_key()
     is_recorded = activity.record(session, request, expires_at=moved_end(store, session, response))
-    is_certain = is_recorded or store.has_started
-    if not is_certain and is_saved(store, response) and store.is_superseded():
+    if is_saved(store, response) and not is_recorded and store.is_superseded():
         store.leave_cookie()
 
 
@@ -228,6 +231,8 @@ def moved_end(store: VerifiedStore, session: UserSession, response: HttpResponse
     if not is_saved(store, response) or (end := cookie_end(store)) is None:
         return None
     latest = session.created_at + longest(session.is_impersonated)
+    if session.is_adopted:  # it may have begun longer ago, and then ends when it would have
+        latest = max(latest, session.expires_at)
     end, ahead = min(end, latest), conf.TOUCH_INTERVAL
     if abs(end - session.expires_at) > ahead:
         return end

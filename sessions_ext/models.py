@@ -10,10 +10,13 @@ from django.db.models import F, Q, Value
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from . import signals, verdicts
+from . import signals, verdict_cache
+from .cleanup import is_deleted_plainly
 from .conf import conf
 from .db.expressions import AppendMissing
 from .db.indexes import PartialIndex
+from .db.mariadb import PRIMARY
+from .db.prepared import delete
 from .db.updates import update, update_returning
 from .decorators import alters_data, twin
 from .lifetime import is_active
@@ -154,9 +157,23 @@ class UserSession(models.Model):
     def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Django's own delete(). It also ends the cached verdict about this row."""
         alias = using or self._written_to
-        deleted = super().delete(using, keep_parents)
-        verdicts.invalidate({self.user_id}, alias)
+        key: Any = self.pk
+        rows = self.as_row.using(alias)
+        if key is not None and is_deleted_plainly(rows):
+            count = delete(rows, PRIMARY).change(alias, {})
+            deleted = count, {self._meta.label: count}
+            self.pk = None
+        else:
+            deleted = super().delete(using, keep_parents)
+        verdict_cache.invalidate({self.user_id}, alias)
         return deleted
+
+    def refresh_from_db(self, using: Any = None, fields: Any = None, from_queryset: Any = None) -> None:
+        """Django's own refresh_from_db(), naming the owner as well. See as_row."""
+        if from_queryset is None:
+            from_queryset = UserSession._base_manager.db_manager(using, hints={"instance": self})
+        owner = {name: vars(self)[name] for name in ("user_id",) if name in vars(self)}
+        super().refresh_from_db(using, fields, from_queryset.filter(**owner))
 
     @property
     def is_active(self) -> bool:
@@ -193,7 +210,8 @@ class UserSession(models.Model):
 
     @property
     def is_adopted(self) -> bool:
-        """Whether the login is older than the installation of this app. Nobody knows when it began."""
+        """Whether the login is older than the installation of this app. It began by other rules, often at
+        a time that nobody knows, so it is first in line for the limit."""
         return self.pk < FIRST_OWN_ID
 
     @property
@@ -278,12 +296,18 @@ class UserSession(models.Model):
         return count
 
     adelete = twin(delete)  # type: ignore[arg-type]
+    arefresh_from_db = twin(refresh_from_db)
     arevoke = twin(revoke)
     adisown = twin(disown)
     atrust = twin(trust)
     auntrust = twin(untrust)
     arecord_provider_access = twin(record_provider_access)
     aflag_suspicious = twin(flag_suspicious)
+
+    def _do_update(self, base_qs: Any, using: Any, pk_val: Any, values: Any, *args: Any) -> Any:
+        # save() names the owner as well. See as_row. Nothing writes the owner: a session keeps its user.
+        written = [value for value in values if value[0].attname != "user_id"]
+        return super()._do_update(base_qs.filter(user_id=self.user_id), using, pk_val, written, *args)
 
     @property
     def _written_to(self) -> str:
@@ -303,4 +327,4 @@ class UserSession(models.Model):
             raise UserSession.DoesNotExist("The session was deleted.")
         for name, value in zip(values, rows[0], strict=True):
             setattr(self, name, value)
-        verdicts.invalidate({self.user_id}, self._written_to)
+        verdict_cache.invalidate({self.user_id}, self._written_to)

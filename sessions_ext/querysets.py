@@ -12,11 +12,12 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from . import clients, signals, verdicts
+from . import clients, signals, verdict_cache
 from .conf import conf
 from .db.conditions import on_other_column
-from .db.locks import everything_like, locked_values, locks_what_it_reads, take_write_lock
+from .db.locks import locked_values, locks_what_it_reads, take_write_lock
 from .db.mariadb import deleting_by_key
+from .db.owners import everything_like, one_by_one
 from .db.prepared import Parameter
 from .db.updates import update, update_returning
 from .decorators import alters_rows, twin
@@ -98,7 +99,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
             # The address comes last: MariaDB sets one column after the other.
             seen["last_ip_since"] = Case(same, default=Value(now, models.DateTimeField()))
             seen["last_ip_address"] = address
-        return update(due, last_activity_at=now, **seen)
+        return sum(update(each, last_activity_at=now, **seen) for each in by_shard(due))
 
     @alters_rows
     def trust(self) -> int:
@@ -124,9 +125,9 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
             take_write_lock(self)
             # Before any row is locked, because a cache may let us wait.
             users = set(self.order_by().values_list("user_id", flat=True)) if conf.CACHE else set()
-            verdicts.invalidate(users, self.db)
-            found = locked_values(self, "user_id")
-            verdicts.invalidate({user_id for _, user_id in found} - users, self.db)
+            verdict_cache.invalidate(users, self.db)
+            found = [row for each in by_shard(self) for row in locked_values(each, "user_id")]
+            verdict_cache.invalidate({user_id for _, user_id in found} - users, self.db)
             # Only these rows: for users who log in meanwhile, the verdicts were not ended.
             for start in range(0, max(len(found), 1), CHUNK):
                 these = everything_like(self).filter(pk__in=[pk for pk, _ in found[start : start + CHUNK]])
@@ -156,37 +157,34 @@ def revoke_rows(
     rows: UserSessionQuerySet, reason: str, at: datetime | None = None, *, waits: bool = True
 ) -> list[tuple[UUID, Any]]:
     """See UserSessionQuerySet.revoke(). Returns the id and the user of each row that it ended. For `waits`
-    see verdicts.invalidate()."""
+    see verdict_cache.invalidate()."""
     if not 0 < len(reason) <= 255 or "\0" in reason:
         raise ValueError("A reason must have 1 to 255 characters and no NUL.")
     rows._for_write = True
     now, using = at or timezone.now(), rows.db
     users: set[Any] = set()
+    parts = by_shard(rows.filter(is_revoked=False))
     # In a transaction, so that no verdict holds between the commit and the news of it.
-    with transaction.atomic(using=using, savepoint=False) if conf.CACHE else nullcontext():
+    with transaction.atomic(using=using, savepoint=False) if conf.CACHE or len(parts) != 1 else nullcontext():
         if conf.CACHE:
             take_write_lock(rows)
             # Also for rows that another call revoked lately: its news may be on the way, or lost. And
             # before any row is locked, because a cache may let us wait.
-            since = now - conf.VERDICT_TTL - timedelta(seconds=verdicts.MARGIN)
+            since = now - conf.VERDICT_TTL - timedelta(seconds=verdict_cache.MARGIN)
             concerned = rows.filter(Q(is_revoked=False) | Q(revoked_at__gte=since)).order_by()
             users = set(concerned.values_list("user_id", flat=True))
-            verdicts.invalidate(users, using, waits=waits)
-        ended = update_returning(
-            rows.filter(is_revoked=False),
-            "id",
-            "user_id",
-            is_revoked=True,
-            revoked_at=now,
-            revoked_reason=reason,
-        )
-        verdicts.invalidate({user_id for _, user_id in ended} - users, using)  # of logins since then
+            verdict_cache.invalidate(users, using, waits=waits)
+        end = {"is_revoked": True, "revoked_at": now, "revoked_reason": reason}
+        ended = [row for part in parts for row in update_returning(part, "id", "user_id", **end)]
+        verdict_cache.invalidate({user_id for _, user_id in ended} - users, using)  # of logins since then
     if ended:
+        session_ids = [session_id for session_id, _ in ended]
+        signals.rows_revoked.send(rows.model, session_ids=session_ids)
         signals.send_after_commit(
             signals.session_revoked,
             rows.model,
             using,
-            session_ids=[session_id for session_id, _ in ended],
+            session_ids=session_ids,
             user_ids={user_id for _, user_id in ended},
             reason=reason,
         )
@@ -196,9 +194,18 @@ def revoke_rows(
 def trust_rows(rows: UserSessionQuerySet, is_trusted: bool = True) -> list[tuple[UUID, Any]]:
     """See UserSessionQuerySet.trust(). Returns the id and the user of each active row."""
     rows._for_write = True
-    changed = update_returning(rows.active().own(), "id", "user_id", is_trusted=is_trusted)
-    verdicts.invalidate({user_id for _, user_id in changed}, rows.db)
+    parts = by_shard(rows.active().own())
+    with nullcontext() if len(parts) == 1 else transaction.atomic(using=rows.db, savepoint=False):
+        each = (update_returning(part, "id", "user_id", is_trusted=is_trusted) for part in parts)
+        changed = [row for found in each for row in found]
+    verdict_cache.invalidate({user_id for _, user_id in changed}, rows.db)
     return changed
+
+
+def by_shard(rows: UserSessionQuerySet) -> list[UserSessionQuerySet]:
+    """The rows in the parts in which a table that is DISTRIBUTED can lock them: those of one user after the
+    other. Elsewhere they are one part."""
+    return one_by_one(rows, "user_id") if conf.DISTRIBUTED else [rows]
 
 
 def rotate_refresh_token(session: "UserSession", token_id: UUID) -> bool:

@@ -10,12 +10,13 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import router
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.http import HttpRequest
 
-from . import authentication, make_room, step_up, verdicts
+from . import authentication, make_room, step_up, verdict_cache
 from .conf import conf
+from .db.expressions import Earlier
 from .db.locks import locked_values
 from .db.updates import update
 from .exceptions import SessionLimitReached
@@ -24,7 +25,7 @@ from .mail import send_mail_about
 from .models import RevokedReason, UserSession
 from .new_device import is_new_device, is_one_mail_too_many
 from .requests import carries_token, request_at_hand
-from .signals import session_started
+from .signals import rows_revoked, session_started
 from .store import ID_KEY, STAMP_KEY, VerifiedStore, attach_user_session
 
 # What a save does to the password: CHANGED is a new one, RENEWED a new hash of the same one.
@@ -34,6 +35,7 @@ CHANGED, RENEWED = "changed", "renewed"
 def connect() -> None:
     user_logged_in.connect(on_login, dispatch_uid="sessions_ext.login")
     user_logged_out.connect(on_logout, dispatch_uid="sessions_ext.logout")
+    rows_revoked.connect(on_rows_revoked, dispatch_uid="sessions_ext.revoked")
     session_started.connect(on_session_started, dispatch_uid="sessions_ext.started")
     if apps.is_installed("allauth.account"):
         from allauth.account import signals as allauth_signals
@@ -97,12 +99,9 @@ def _row_of(store: Any, user: Any) -> UserSession | None:
     else:
         current = store.get(ID_KEY)
     session = UserSession.objects.verify(user.pk, current) if current else None
-    if session:
-        authentication.renew(session)
-        if isinstance(store, VerifiedStore):
-            store.renews_key = True  # later, when the answer is known: Django sets no cookie with an error
-        else:
-            store.cycle_key()
+    if session is None or not authentication.renew(session):
+        return None
+    store.cycle_key()
     return session
 
 
@@ -154,9 +153,17 @@ def on_step_completed(
         step_up.reauthenticated(request)
 
 
+def on_rows_revoked(sender: Any, session_ids: list[Any], **kwargs: Any) -> None:
+    """Note that a request ends its own session. A logout after that is not a late one."""
+    store = getattr(request_at_hand(), "session", None)
+    login = store.login if isinstance(store, VerifiedStore) else None
+    if login and login.session.pk in session_ids:
+        store.is_ended_here = True  # type: ignore[union-attr]
+
+
 def on_session_saved(sender: Any, instance: UserSession, created: bool, using: str, **kwargs: Any) -> None:
     if not created:
-        verdicts.invalidate({instance.user_id}, using)
+        verdict_cache.invalidate({instance.user_id}, using)
 
 
 def on_session_started(
@@ -171,7 +178,7 @@ def before_user_saved(
     sender: Any, instance: Any, raw: bool, using: str, update_fields: Any = None, **kwargs: Any
 ) -> None:
     """Find out whether this save changes the password. One query for a save that may."""
-    verdicts.refresh_unchanged(instance, using, update_fields)
+    verdict_cache.refresh_unchanged(instance, using, update_fields)
     if raw or instance._state.adding or not _saves(sender, "password", update_fields):
         return
     stored = sender._base_manager.using(using).filter(pk=instance.pk).values_list("password", flat=True)
@@ -193,7 +200,7 @@ def on_user_saved(
     sessions = UserSession.objects.for_user(instance).using(using)
     if created:
         return
-    verdicts.invalidate({instance.pk}, using)
+    verdict_cache.invalidate({instance.pk}, using)
     if raw or using != router.db_for_write(UserSession):
         return
     if password == CHANGED:
@@ -201,7 +208,8 @@ def on_user_saved(
             session = store.login.session
             session.untrust()
             authentication.renew(session)
-            store.has_old_hash = True
+            store.has_changed_password = True
+            store.new_hash = next(authentication.auth_hashes(instance), None)
             sessions = sessions.exclude(pk=session.pk)
         sessions.revoke(RevokedReason.PASSWORD_CHANGE)
     elif password == RENEWED:
@@ -211,8 +219,8 @@ def on_user_saved(
             sessions = sessions.exclude(pk=store.login.session.pk)
         # Django signs the other devices out, because they carry the old auth hash. But nobody has
         # changed the password: another stamp makes them outdated logins instead of revoked ones.
-        update(sessions.active(), authenticated_at=F("authenticated_at") - timedelta(microseconds=1))
-        verdicts.invalidate({instance.pk}, using)
+        update(sessions.active(), authenticated_at=Earlier("authenticated_at", timedelta(microseconds=1)))
+        verdict_cache.invalidate({instance.pk}, using)
     elif _saves(sender, "is_active", update_fields) and not instance.is_active and not _may_log_in(instance):
         sessions.revoke(RevokedReason.USER_DISABLED)
 
@@ -240,9 +248,13 @@ def before_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -
     """Lock the rows that go with the user in the order in which a revoke locks them. Otherwise the two
     may deadlock. Django deletes within a transaction. Among the rows are those of others, as whom the user
     acts."""
-    verdicts.invalidate({instance.pk}, using)
+    verdict_cache.invalidate({instance.pk}, using)
+    if store := _store_at_hand(instance):
+        store.is_ended_here = True
     going = UserSession.objects.using(using).filter(Q(user=instance.pk) | Q(impersonator=instance.pk))
-    verdicts.invalidate({user_id for _, user_id in locked_values(going, "user_id")} - {instance.pk}, using)
+    verdict_cache.invalidate(
+        {user_id for _, user_id in locked_values(going, "user_id")} - {instance.pk}, using
+    )
 
 
 def key_of(model: Any) -> Any:
@@ -262,6 +274,7 @@ def _carries(store: Any, user: Any) -> bool:
     return (
         isinstance(store, SessionBase)
         and user is not None
+        and key_of(user) == key_of(auth.get_user_model())  # not of another model, by a backend of its own
         and store.get(auth.SESSION_KEY) == user._meta.pk.value_to_string(user)
     )
 

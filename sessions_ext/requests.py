@@ -61,9 +61,10 @@ def arrival() -> datetime | None:
 
 
 def note_login(store: Any) -> None:
-    """Tell the middleware that this store holds a login of the request at hand."""
+    """Tell the middleware that this store holds a login of the request at hand, if it is one's."""
     now = _at_hand.get()
-    if now is not None and request_of(store) and store not in now.stores:
+    store.is_settled = request_of(store) is None
+    if now is not None and not store.is_settled and store not in now.stores:
         now.stores.append(store)
 
 

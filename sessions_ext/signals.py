@@ -39,6 +39,9 @@ session_client_changed = Signal()
 # (False if a bound stopped it with work left).
 sessions_cleaned = Signal()
 
+# For this app alone: rows were revoked, and the transaction may still undo it. Sends: session_ids.
+rows_revoked = Signal()
+
 
 def send_after_commit(signal: Signal, sender: Any, using: str, **kwargs: Any) -> None:
     """Send a signal once the transaction that is open on a database commits; at once without one."""

@@ -2,7 +2,6 @@
 row, whoever asks: a view, another package, a websocket, a copy of the store."""
 
 from functools import cache, partial
-from types import SimpleNamespace
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
@@ -15,6 +14,7 @@ from django.utils.functional import LazyObject
 
 from . import authentication, endings
 from .adoption import adopt
+from .cookies import LeavesCookie, RenewsKey
 from .decorators import twin
 from .lifetime import cookie_end
 from .models import UserSession
@@ -82,7 +82,7 @@ def user_of(request: HttpRequest) -> Any:
     """The user who is logged in by `request.session`, or None."""
     with at_hand(request):
         store = verified_store(request)
-        return store.user if isinstance(store, VerifiedStore) else _djangos_user(store)
+        return store.user if isinstance(store, VerifiedStore) else authentication.djangos_user(store)
 
 
 def session_of(request: HttpRequest) -> UserSession | None:
@@ -92,27 +92,30 @@ def session_of(request: HttpRequest) -> UserSession | None:
         return store.user_session if isinstance(store, VerifiedStore) else None
 
 
-class VerifiedStore(SessionBase):
+class VerifiedStore(RenewsKey, LeavesCookie):
     """Loading verifies, flushing revokes. Loading is all or nothing: if verifying fails, the store
     keeps no data."""
 
     engine_store: Any
     _login: authentication.Login | None = None
     _is_verified = False  # data that were copied, or loaded by the engine's own class, are not verified
-    _is_unknown = _is_late = _is_undone = _is_accessed = _ignores_flush = False
+    _is_undone = _ignores_flush = False
     _ended: endings.SessionEnded | None = None
     replaced_login: authentication.Login | None = None  # the one that this request has flushed
     has_started = False  # a login of this request made the row
-    renews_key = False  # a login or a confirmation of this request kept the row
     waits_for_cookie = False  # a login of this request has no row before its cookie comes back
-    has_old_hash = False  # this request has changed the password, and not renewed its own auth hash
+    new_hash: str | None = None  # this request has changed the password: the auth hash to carry since
+    has_changed_password = is_ended_here = False  # what this request has done
+    is_settled = True  # nobody has to ask whether the login is superseded
 
     @property
     def user(self) -> Any:
         """The user who is logged in, or None. The first access loads and verifies."""
         login = self._login_of_data()
         if login is None and auth.SESSION_KEY in self._session_cache:
-            return _djangos_user(self)  # written by other code; its row starts at its next request
+            return authentication.djangos_user(
+                self
+            )  # other code wrote it; it has its row at the next request
         return login.user if login else None
 
     @property
@@ -133,6 +136,11 @@ class VerifiedStore(SessionBase):
         """The login if it was verified already, or None. Loads nothing."""
         return self._login if self._is_verified else None
 
+    @property
+    def has_old_hash(self) -> bool:
+        """Whether this request has changed the password, and not renewed its own auth hash."""
+        return self.new_hash is not None and self.get(auth.HASH_SESSION_KEY) != self.new_hash
+
     def is_superseded(self) -> bool:
         """Whether the login of this request has ended meanwhile, or the person has logged in again,
         which makes a new session key. One query; none where nobody is logged in."""
@@ -152,13 +160,14 @@ class VerifiedStore(SessionBase):
         self[ID_KEY] = str(session.pk)
         self[STAMP_KEY] = authentication.stamp(session)
         self._login = authentication.Login(session, user)
-        self._is_late = self.has_old_hash = False
+        self._is_late = self.is_ended_here = self.has_changed_password = False
+        self.new_hash = None
         note_login(self)
 
     def renew_login(self, session: UserSession) -> None:
-        """Carry the latest proof. The session key becomes new with the answer, and not with an error's."""
+        """Carry the latest proof, under a new session key."""
+        self.cycle_key()
         self[STAMP_KEY] = authentication.stamp(session)
-        self.renews_key = True
 
     def ignore_next_flush(self) -> None:
         """Ignore the next flush. Django's logout() always flushes `request.session`, even where it logs
@@ -203,44 +212,33 @@ class VerifiedStore(SessionBase):
         self.replaced_login = None if had_ended else self._login
         self._forget()
         # A logout deletes the cookie, but not the newer one of a later login.
-        self._is_unknown, self._is_late = False, self._is_late or had_ended
+        self._is_unknown, self._is_late = False, self._is_late or (had_ended and not self.is_ended_here)
         request = request_of(self)
         if request is not None and not carries_token(request):
             attach_user_session(request)
 
     def cycle_key(self) -> None:
+        self._get_session()
         super().cycle_key()
         if self._login:
             self[STAMP_KEY] = authentication.stamp(self._login.session)
-        self.has_old_hash = False  # update_session_auth_hash() begins with a new key
+        self.new_hash = None  # update_session_auth_hash() begins with a new key
 
     def save(self, must_create: bool = False) -> None:
+        is_at_hand = request_of(self) is not None
+        if not (must_create or is_at_hand or self.is_settled) and self.is_superseded():
+            raise UpdateError  # written after the middleware has looked
         try:
             super().save(must_create)
         except UpdateError:
             if self._is_undone:  # with the transaction in which the key was made
                 self.create()
-            elif self.is_superseded():
+            elif is_at_hand and self.is_superseded():
                 self.leave_cookie()  # there is nothing to save
             else:
                 raise
-
-    @property
-    def keeps_cookie(self) -> bool:
-        """Whether the answer leaves the browser's cookie alone, because the browser may have a newer
-        one: the login ended during this request, or its session key was replaced."""
-        return self._is_late or (self._is_unknown and self.is_empty())
-
-    # Without this attribute SessionMiddleware neither sets nor deletes a cookie.
-    @property
-    def accessed(self) -> bool:
-        if self.keeps_cookie:
-            raise AttributeError("accessed")
-        return self._is_accessed
-
-    @accessed.setter
-    def accessed(self, is_accessed: bool) -> None:
-        self._is_accessed = is_accessed
+        if self.old_key and not is_at_hand:
+            self.end_renewal(is_done=True)
 
     aload = twin(load)  # type: ignore[arg-type]
     aflush = twin(flush)  # type: ignore[arg-type]
@@ -249,7 +247,7 @@ class VerifiedStore(SessionBase):
 
     def __reduce__(self) -> Any:
         # A copy verifies for itself.
-        left_out = {"_login", "_is_verified", "has_started", "renews_key", "has_old_hash"}
+        left_out = {"_login", "_is_verified", "has_started", "old_key", "new_hash"}
         left_out |= {"waits_for_cookie", "replaced_login", "_ended"}
         return _blank, (self.engine_store,), {k: v for k, v in vars(self).items() if k not in left_out}
 
@@ -316,7 +314,7 @@ class VerifiedStore(SessionBase):
         if request is None or self.waits_for_cookie:
             self._is_verified = False  # nobody knows who is calling; the next one may
             return
-        user = _djangos_user(self)
+        user = authentication.djangos_user(self)
         if user is None:
             return
         session = adopt(user, request, self.session_key, cookie_end(self))
@@ -335,11 +333,8 @@ class VerifiedStore(SessionBase):
     def _forget(self) -> None:
         self._login = None
         super().flush()
-
-
-def _djangos_user(session: Any) -> Any:
-    user = auth.get_user(cast("HttpRequest", SimpleNamespace(session=session)))
-    return user if user.is_authenticated else None
+        if self.old_key:
+            self.end_renewal(is_done=True)
 
 
 def _blank(engine_store: Any) -> VerifiedStore:

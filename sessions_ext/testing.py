@@ -67,6 +67,6 @@ def log_in(client: Client, user: Any, **fields: Any) -> UserSession:
     client.force_login(user)
     session: UserSession = UserSession.objects.for_user(user).get(pk=client.session[ID_KEY])
     if fields:
-        UserSession.objects.filter(pk=session.pk).update(**fields)
+        session.as_row.update(**fields)
         session.refresh_from_db()
     return session

@@ -17,6 +17,7 @@ DEFAULTS = {
     "REVOKED_RETENTION": timedelta(days=30),
     "EXPIRED_RETENTION": timedelta(0),
     "CACHE": None,
+    "DISTRIBUTED": False,
     "TRUSTED_PROXIES": (),
     "CLIENT_IP": "sessions_ext.clients.remote_address",
     "DEVICE_INFO": "sessions_ext.clients.describe_device",
@@ -46,6 +47,7 @@ MAY_BE_ZERO = {
     "REFRESH_GRACE",
     "REAUTHENTICATE_AFTER",
 }
+SWITCHES = ("API_REAUTHENTICATES", "DISTRIBUTED", "NEW_DEVICE_EMAIL", "TELL_WHY")
 MAY_BE_NONE = {"IDLE_TIMEOUT", "REAUTHENTICATE_AFTER"}
 
 RIGHT = [
@@ -73,8 +75,8 @@ RIGHT = [
     ("REAUTHENTICATE_AFTER", None),
     ("REAUTHENTICATE_URL", "login"),
     ("API_REAUTHENTICATES", False),
-    ("NEW_DEVICE_EMAIL", True),
     ("TELL_WHY", False),
+    *((name, True) for name in SWITCHES),
 ]
 
 NOT_A_DURATION = "a timedelta or a number of seconds"
@@ -112,11 +114,7 @@ WRONG = [
     *(("SUSPICION_THRESHOLD", value, "an int of 1 or more, or None") for value in (0, -1, True, 1.5, "3")),
     *(("OBSERVERS", value, "a list of dotted paths") for value in (None, "project.odd", [max], [1])),
     ("REAUTHENTICATE_URL", 1, "a path, the name of a URL or a dotted path, or None, not int"),
-    *(
-        (name, value, "True or False, not ")
-        for name in ("NEW_DEVICE_EMAIL", "API_REAUTHENTICATES", "TELL_WHY")
-        for value in (None, 1, "yes")
-    ),
+    *((name, value, "True or False, not ") for name in SWITCHES for value in (None, 1, "yes")),
 ]
 
 

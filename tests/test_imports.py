@@ -12,11 +12,11 @@ ROOT = Path(sessions_ext.__file__).parent
 
 # From the bottom up. A folder stands for what is in it.
 LEVELS = [
-    {"__init__", "conf", "decorators", "exceptions", "passwords", "reasons", "signals"}
+    {"__init__", "batches", "conf", "decorators", "exceptions", "passwords", "reasons", "signals"}
     | {"throttle", "types"},
     {"clients", "db"},
     {"lifetime", "limits", "outages"},
-    {"verdicts"},
+    {"verdict_cache"},
     {"cleanup"},
     {"querysets"},
     {"managers"},
@@ -31,9 +31,10 @@ LEVELS = [
         "payloads",
         "requests",
     },
+    {"cookies"},
     {"make_room", "new_device", "store", "tokens"},
     {"step_up"},
-    {"engines", "mail", "middleware", "receivers", "tasks"},
+    {"engines", "mail", "middleware", "receivers", "takeover", "tasks"},
     {
         "admin",
         "api",

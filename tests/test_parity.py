@@ -64,6 +64,8 @@ CASES = [
     (UserSessionQuerySet, "touch", lambda user: ["[2001:db8::1]:443"]),
     (UserSessionQuerySet, "delete", lambda user: []),
     (UserSession, "delete", lambda user: []),
+    (UserSession, "refresh_from_db", lambda user: []),
+    (UserSession, "refresh_from_db", lambda user: {"fields": ["is_trusted"]}),
     (UserSessionQuerySet, "trust", lambda user: []),
     (UserSessionQuerySet, "untrust", lambda user: []),
     (UserSessionManager, "by_refresh_token", lambda user: [TOKEN]),

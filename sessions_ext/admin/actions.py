@@ -197,7 +197,7 @@ class SessionActions(admin.ModelAdmin):  # type: ignore[type-arg]
             "title": act.question,
             "form": form,
             "sessions": shown,
-            "has_own": bool(own and is_revoking and sessions.filter(pk=own.pk).exists()),
+            "has_own": bool(own and is_revoking and sessions.filter(pk=own.pk, user_id=own.user_id).exists()),
             "act": act,
             "is_revoking": is_revoking,
             "selected": request.POST.getlist(helpers.ACTION_CHECKBOX_NAME),

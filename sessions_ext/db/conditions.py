@@ -1,13 +1,25 @@
 """The conditions of a queryset."""
 
+from collections.abc import Iterator
 from copy import copy
 from typing import Any, TypeVar
 
 from django.db import models
 from django.db.models.expressions import Col
-from django.db.models.sql.where import WhereNode
+from django.db.models.sql.where import AND, WhereNode
 
 Q = TypeVar("Q", bound=models.QuerySet[Any])
+
+
+def conditions(rows: models.QuerySet[Any]) -> Iterator[Any]:
+    """What holds of each of the rows: the conditions that are joined by AND."""
+
+    def parts(node: WhereNode) -> Iterator[Any]:
+        if node.connector == AND and not node.negated:
+            for part in node.children:
+                yield from parts(part) if isinstance(part, WhereNode) else [part]
+
+    return parts(rows.query.where)
 
 
 def on_other_column(rows: Q, name: str, other: str) -> Q | None:

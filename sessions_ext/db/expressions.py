@@ -1,5 +1,7 @@
 """Expressions that differ from one database to the next."""
 
+import json
+from datetime import timedelta
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -9,7 +11,7 @@ from django.db.models.sql.compiler import SQLCompiler
 
 
 class AppendMissing(models.Func):
-    """A JSON list with a text appended to it unless it is there already."""
+    """A JSON list with a text, given as a Value, appended to it unless it is there already."""
 
     output_field = models.JSONField()
     arity = 2
@@ -17,10 +19,11 @@ class AppendMissing(models.Func):
     def as_postgresql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
     ) -> tuple[str, Any]:
-        (items, _), (text, params) = map(compiler.compile, self.get_source_expressions())
-        item = f"to_jsonb({text}::text)"
+        (items, _), (text, (value,)) = map(compiler.compile, self.get_source_expressions())
+        # No to_jsonb(): it is not IMMUTABLE, and Citus takes no other function within CASE.
+        item = f"{text}::jsonb"
         sql = f"CASE WHEN {items} @> {item} THEN {items} ELSE {items} || {item} END"
-        return sql, [*params, *params]
+        return sql, [json.dumps(value)] * 2
 
     def as_sqlite(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
@@ -37,6 +40,31 @@ class AppendMissing(models.Func):
         has_it = f"JSON_CONTAINS({items}, JSON_QUOTE({text}))"
         sql = f"CASE WHEN {has_it} THEN {items} ELSE JSON_ARRAY_APPEND({items}, '$', {text}) END"
         return sql, [*params, *params]
+
+
+class Earlier(models.Func):
+    """A time column, moved back by a duration."""
+
+    output_field = models.DateTimeField()
+
+    def __init__(self, column: str, by: timedelta) -> None:
+        super().__init__(models.F(column) - models.Value(by))
+        self.by = by
+
+    def as_sql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, *args: Any, **context: Any
+    ) -> tuple[str, Any]:
+        (moved,) = self.get_source_expressions()
+        return compiler.compile(moved)
+
+    def as_postgresql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, Any]:
+        # timestamptz - interval depends on the TimeZone setting, so it is not IMMUTABLE. Citus takes no such
+        # function of a column in an UPDATE.
+        (moved,) = self.get_source_expressions()
+        column, params = compiler.compile(moved.get_source_expressions()[0])
+        return f"({column} AT TIME ZONE 'UTC' - %s) AT TIME ZONE 'UTC'", [*params, self.by]
 
 
 class IsWithin(models.Func):

@@ -5,7 +5,8 @@ from typing import Any
 from django.db import models
 from django.db.models.expressions import Col
 from django.db.models.lookups import Exact, Lookup
-from django.db.models.sql.where import AND, WhereNode
+
+from .conditions import conditions
 
 
 def is_one(rows: models.QuerySet[Any]) -> bool:
@@ -15,10 +16,7 @@ def is_one(rows: models.QuerySet[Any]) -> bool:
 
 def names_keys(rows: models.QuerySet[Any], *lookups: "type[Lookup[Any]]") -> bool:
     """Whether each row has to meet one of these lookups of its primary key."""
-
-    def is_named(part: Any) -> bool:
-        if isinstance(part, WhereNode):
-            return part.connector == AND and not part.negated and any(map(is_named, part.children))
-        return isinstance(part, lookups) and isinstance(part.lhs, Col) and bool(part.lhs.target.primary_key)
-
-    return is_named(rows.query.where)
+    return any(
+        isinstance(each, lookups) and isinstance(each.lhs, Col) and bool(each.lhs.target.primary_key)
+        for each in conditions(rows)
+    )

@@ -12,6 +12,7 @@ from django.db.models.expressions import RawSQL
 from .errors import is_about_locks
 from .keys import is_one
 from .mariadb import PRIMARY, not_waiting, reading_by
+from .owners import everything_like
 
 # PostgreSQL's settings for a transaction that deletes ended rows. With outdated statistics the planner
 # might read or sort the whole table for each batch. The commit need not wait for the disk: a row that a
@@ -22,6 +23,8 @@ BRIEFLY = {
     "enable_seqscan": "off",
     "synchronous_commit": "off",
 }
+# Without it, Citus passes no SET LOCAL on to its workers. Elsewhere it is a name without a meaning.
+PASSED_ON = {"citus.propagate_set_commands": "local"}
 READ_COMMITTED = "read committed"
 MAX_KEYS = 5000  # in one statement
 T = TypeVar("T")
@@ -43,8 +46,7 @@ def in_lock_order(rows: Q) -> Q:
         return rows
     table = connection.ops.quote_name(rows.model._meta.db_table)
     locking = RawSQL(f"{sql} FOR NO KEY UPDATE OF {table}", params)  # noqa: S611
-    everything: Q = rows.model._base_manager.using(rows.db)
-    return everything.filter(pk__in=locking)
+    return everything_like(rows).filter(pk__in=locking)
 
 
 def try_briefly(act: Callable[[], T], using: str) -> T | None:
@@ -112,7 +114,7 @@ def _has_own_transactions(connection: BaseDatabaseWrapper) -> bool:
 @contextmanager
 def _not_waiting(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """Let a statement that meets a lock fail soon: on PostgreSQL until the transaction ends."""
-    _set_local(connection, BRIEFLY)
+    _set_local(connection, PASSED_ON | BRIEFLY)
     with not_waiting(connection.alias):
         yield
 
@@ -128,7 +130,7 @@ def _settings(connection: BaseDatabaseWrapper) -> dict[str, str]:
 def _set_local(connection: BaseDatabaseWrapper, values: dict[str, str]) -> None:
     if connection.vendor != "postgresql":
         return
-    # SET LOCAL and not set_config(): Citus passes only the former on to its workers.
+    # SET LOCAL and not set_config(): Citus passes only the former on (its ShouldPropagateSetCommand).
     statements = [f"SET LOCAL {name} = '{value}'" for name, value in values.items()]
     if not connection.settings_dict["OPTIONS"].get("server_side_binding"):
         statements = ["; ".join(statements)]  # one round trip; a prepared statement cannot be several
@@ -193,8 +195,3 @@ def locks_what_it_reads(using: str) -> bool:
     Of those that lock rows only PostgreSQL does not."""
     features = connections[using].features
     return features.has_select_for_update and not features.has_select_for_no_key_update
-
-
-def everything_like(rows: Q) -> Q:
-    """A queryset of the same kind, without conditions."""
-    return rows.__class__(rows.model, using=rows.db)
