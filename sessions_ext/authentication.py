@@ -18,7 +18,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from . import verdict_cache
+from . import signals, verdict_cache
 from .conf import conf
 from .db.updates import update
 from .models import UserSession
@@ -62,8 +62,11 @@ def verify(
     if verdict and verdict.session.is_active:
         login = judge(verdict.session, verdict.hashes, backend, holds, stamp)
         if login.user is not None:
+            signals.verdict_asked.send(UserSession, is_hit=True)
             return login
         # The cache may be behind; the database is not.
+    if may_be_cached and conf.CACHE:
+        signals.verdict_asked.send(UserSession, is_hit=False)
     session = UserSession.objects.verify(user_id, session_id)
     if session is None:
         return None

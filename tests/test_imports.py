@@ -34,7 +34,7 @@ LEVELS = [
     {"cookies"},
     {"make_room", "new_device", "store", "tokens"},
     {"step_up"},
-    {"engines", "mail", "middleware", "receivers", "takeover", "tasks"},
+    {"engines", "events", "mail", "middleware", "receivers", "takeover", "tasks"},
     {
         "admin",
         "api",
@@ -42,6 +42,7 @@ LEVELS = [
         "forms",
         "login_hooks",
         "management",
+        "metrics",
         "rest_framework",
         "templatetags",
         "testing",
