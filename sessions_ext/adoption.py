@@ -22,8 +22,7 @@ def adopt(
     or if MAX_SESSIONS leaves no room."""
     # The id is derived from the session key. So requests that arrive together make one row, and a
     # cookie from before the adoption cannot open the session again after its end.
-    key = salted_hmac(SALT, session_key or uuid.uuid4().hex, algorithm="sha256")
-    session_id, sessions = adopted_id(key.digest()), UserSession.objects
+    session_id, sessions = id_of_key(session_key or uuid.uuid4().hex), UserSession.objects
     try:
         if session := sessions.verify(user.pk, session_id):
             return session
@@ -33,3 +32,8 @@ def adopt(
     except PermissionDenied:
         return None
     return session if session.is_active else None
+
+
+def id_of_key(session_key: str) -> uuid.UUID:
+    """The id of the row of the login that this session key opens, if that login is adopted."""
+    return adopted_id(salted_hmac(SALT, session_key, algorithm="sha256").digest())

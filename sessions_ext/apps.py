@@ -13,7 +13,7 @@ class SessionsExtConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks  # noqa: F401
+        from . import checks, database_checks  # noqa: F401
 
         if apps.is_installed("django.contrib.auth"):
             from . import receivers
@@ -27,8 +27,7 @@ class SessionsExtConfig(AppConfig):
 
 def remember_last_login(sender: Any, user: Any, **kwargs: Any) -> None:
     """Keep on the user when they signed in last, before Django writes that it is now."""
-    if user is not None:
-        user._sessions_ext_last_login = getattr(user, "last_login", None)
+    user._sessions_ext_last_login = getattr(user, "last_login", None)
 
 
 # Here, since receivers are called in the order in which they were connected: Django's own is connected when

@@ -7,7 +7,8 @@ carries. The row comes from the CACHE, where one is set, or else from the databa
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import auth
@@ -59,7 +60,7 @@ def verify(
     if may_be_cached:
         verdict, version = verdicts.get(UserSession, sessions.db, user_id, session_id)
     if verdict and verdict.session.is_active:
-        login = _judge(verdict.session, verdict.hashes, backend, holds, stamp)
+        login = judge(verdict.session, verdict.hashes, backend, holds, stamp)
         if login.user is not None:
             return login
         # The cache may be behind; the database is not.
@@ -68,7 +69,7 @@ def verify(
         return None
     if version:
         verdicts.set(session, list(auth_hashes(session.user)), version)
-    return _judge(session, None, backend, holds, stamp)
+    return judge(session, None, backend, holds, stamp)
 
 
 def auth_hashes(user: Any) -> Iterator[str]:
@@ -115,13 +116,22 @@ def is_rolled_back(session: UserSession) -> bool:
     return True
 
 
-def _judge(
+def djangos_user(session: Any) -> Any:
+    """Who is logged in by the data of a session by Django's own rules, or None."""
+    user = auth.get_user(cast("HttpRequest", SimpleNamespace(session=session)))
+    return user if user.is_authenticated else None
+
+
+def judge(
     session: UserSession,
     hashes: list[str] | None,
     backend: Any,
     holds: Callable[[str], bool],
     carried: int | None,
 ) -> Login:
+    """The login of whoever carries these by this row, which is active and has its user loaded; see
+    verify(). `hashes` are those of the user where they are known. No query, but of a backend that looks
+    for users in its own way."""
     session.carries_latest_proof = carried is not None and carried >= stamp(session)
     user, ends = _user_of(session, backend)
     if user is None:

@@ -15,6 +15,7 @@ from channels.layers import get_channel_layer
 from channels.sessions import CookieMiddleware, SessionMiddleware
 from django.contrib import auth
 from django.contrib.auth.models import AnonymousUser
+from django.db import Error
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 
@@ -22,7 +23,7 @@ from . import authentication
 from .conf import conf
 from .requests import SessionOf, at_hand, resolve_anew
 from .signals import session_revoked
-from .store import ID_KEY, STAMP_KEY, session_of, verified_store
+from .store import ID_KEY, STAMP_KEY, as_verified, session_of, verified_store
 
 __all__ = ["SESSION_ENDED", "SessionConsumerMixin", "SessionMiddlewareStack", "UserSessionMiddleware"]
 
@@ -68,8 +69,7 @@ class ScopeRequest(HttpRequest):
 
     def __init__(self, scope: Any) -> None:
         super().__init__()
-        session = scope["session"]
-        self.session = getattr(session, "_wrapped", session)
+        self.session = as_verified(scope["session"])
         self.META = {f"HTTP_{name}": value for name, value in _headers(scope)}
         self.META["REMOTE_ADDR"] = (scope.get("client") or [""])[0]
         self.lazy_session = SessionOf(self, session_of)
@@ -133,6 +133,8 @@ class _Guard:
 
     async def watch(self) -> None:
         listener = _Listener()
+        while not await self._is_loaded():
+            await asyncio.sleep(conf.SOCKET_RECHECK.total_seconds())
         while await self._is_active(listener):
             if self._store.login is None:  # nobody's, until a login over the scope
                 self.stirred.clear()
@@ -142,18 +144,29 @@ class _Guard:
         self.ended.set()
         await self._send({"type": "websocket.close", "code": SESSION_ENDED})
 
+    async def _is_loaded(self) -> bool:
+        try:
+            await database_sync_to_async(lambda: self._store.user)()  # Channels' own stack verifies nothing
+        except Error as error:
+            logger.warning("could not verify a websocket's session (%s)", type(error).__name__)
+            return False
+        return True
+
     async def _is_active(self, listener: "_Listener") -> bool:
         login = self._store.login
         if login is None:
             return True
         await listener.join(login.session.user_id)
-        is_valid: bool = await database_sync_to_async(_is_valid)(self._store)
+        try:
+            is_valid: bool = await database_sync_to_async(_is_valid)(self._store)
+        except Error as error:  # nobody can revoke without the database; the next check finds out
+            logger.warning("could not verify a websocket's session (%s)", type(error).__name__)
+            return True
         return is_valid
 
     @property
     def _store(self) -> Any:
-        session = self.scope["session"]
-        return getattr(session, "_wrapped", session)
+        return as_verified(self.scope["session"])
 
 
 class _Listener:

@@ -19,7 +19,6 @@ from .db.estimates import count_or_estimate
 PATHS = ("CLIENT_IP", "DEVICE_INFO", "IMPERSONATOR", "IS_ACTIVITY", "LOCATION", "LOGIN_HOOK", "MAX_SESSIONS")
 # So many users are read through faster than anybody notices.
 MANY_USERS = 10_000
-TESTED_DATABASES = ("postgresql", "mysql", "sqlite")
 # Apps whose users may have to give more than a password.
 ASK_FOR_MORE = ("allauth.mfa", "django_otp")
 # Apps with which staff log in as a user.
@@ -146,40 +145,6 @@ def check_engine(**kwargs: Any) -> Iterable[CheckMessage]:
             f" {readers} opens sessions with it: so it also reads the data of sessions that have ended.",
             hint=f"Set it to 'sessions_ext.engines.{name}'. This logs nobody out.",
             id="sessions_ext.W007",
-        )
-
-
-@register("sessions_ext")
-def check_one_database(**kwargs: Any) -> Iterable[CheckMessage]:
-    if not apps.is_installed("django.contrib.auth"):
-        return
-    from django.contrib.auth import get_user_model
-
-    from .models import UserSession
-
-    rows, users = router.db_for_write(UserSession), router.db_for_write(get_user_model())
-    if rows != users:
-        yield Error(
-            f"DATABASE_ROUTERS write sessions to {rows!r} and users to {users!r}. They must be in one"
-            " database: one query reads a session with its user, and a login locks the user's row.",
-            hint="Let the router write UserSession where it writes the user model.",
-            id="sessions_ext.E010",
-        )
-
-
-@register("sessions_ext")
-def check_database(**kwargs: Any) -> Iterable[CheckMessage]:
-    if not apps.is_installed("django.contrib.auth"):
-        return
-    from .models import UserSession
-
-    alias = router.db_for_write(UserSession)
-    if (vendor := connections[alias].vendor) not in TESTED_DATABASES:
-        yield checks.Warning(
-            f"Sessions are written to {alias!r}, a database of the kind {vendor!r}. Nobody has tested there"
-            " what happens when logins, revokes and cleanups meet.",
-            hint="Write them to PostgreSQL, MariaDB or SQLite, or run the tests of sessions_ext on yours.",
-            id="sessions_ext.W016",
         )
 
 

@@ -2,7 +2,6 @@
 own, so that a table of any size goes on serving logins meanwhile."""
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from django.db.models.signals import post_delete, pre_delete
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from .batches import MAX_BATCH, ArgumentError, Batches
 from .conf import conf, duration
 from .db.locks import lock_briefly, locked, locked_values, locks_what_it_reads, try_briefly
 from .db.mariadb import deleting_by_key
@@ -28,7 +28,6 @@ logger = logging.getLogger("sessions_ext")
 
 DAYS = {"under a day": 1, "1 to 7 days": 7, "7 to 30 days": 30, "30 to 90 days": 90, "90 to 365 days": 365}
 AGES = ("still active", *DAYS, "over a year")
-MAX_BATCH = 1_000_000  # rows in one transaction
 MAX_LOADED = 500  # rows in a batch for receivers, which stay locked while the receivers run
 MAX_IDS = 1000  # ids in one statement
 MAX_LOCKED = 1000  # rows in a batch where a DELETE takes long, as on MariaDB, and others wait for its locks
@@ -59,10 +58,6 @@ class CleanupPreview:
     expired: dict[str, int]
     revoked: dict[str, dict[str, int]]
     payloads: dict[str, int] = field(default_factory=dict)
-
-
-class ArgumentError(ValueError):
-    """An argument of cleanup() that makes no sense."""
 
 
 @dataclass
@@ -141,8 +136,7 @@ def payloads(before: datetime | None, database: str | None, is_wanted: bool | No
     """The rows of Django's own session table that expired before now, and before `before`: where
     SESSION_ENGINE keeps sessions in a table, that table is in this database (None for any), and they
     are wanted (None for yes)."""
-    store: Any = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
-    model = store.get_model_class() if hasattr(store, "get_model_class") else None
+    model = session_model()
     using = model and router.db_for_write(model)
     if is_wanted and (model is None or database not in (None, using)):
         raise ArgumentError("payloads: SESSION_ENGINE keeps no sessions in this database.")
@@ -152,6 +146,12 @@ def payloads(before: datetime | None, database: str | None, is_wanted: bool | No
     rows = model._base_manager.using(using).filter(expire_date__lt=min(before or now, now))
     # Django's index over expire_date has no second column.
     return [Target("payloads", rows, ("expire_date",), is_deleted_plainly(rows))]
+
+
+def session_model() -> Any:
+    """The model of the table in which SESSION_ENGINE keeps sessions; None for an engine without one."""
+    store: Any = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
+    return store.get_model_class() if hasattr(store, "get_model_class") else None
 
 
 def is_deleted_plainly(rows: QuerySet[Any]) -> bool:
@@ -176,26 +176,8 @@ def _by_age(target: Target, *columns: str) -> Any:
     return target.rows.annotate(age=age).values_list(*columns, "age").annotate(count=Count("pk"))
 
 
-@dataclass
-class Walk:
-    """The bounds of one cleanup, and how far it has come. Durations are in seconds."""
-
-    batch_size: int
-    sleep: float
-    max_rows: int | None
-    max_seconds: float | None
-    should_stop: Callable[[], object] | None = None
-    deleted: int = 0
-    pause: float = 0  # before the next batch
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.batch_size <= MAX_BATCH:
-            raise ArgumentError(f"batch_size must be 1 to {MAX_BATCH}.")
-        for name, least in (("sleep", 0), ("max_rows", 1), ("max_seconds", 0)):
-            value = getattr(self, name)
-            if value is not None and not least <= value < float("inf"):
-                raise ArgumentError(f"{name} must be {least} or more.")
-        self.deadline = None if self.max_seconds is None else time.monotonic() + self.max_seconds
+class Walk(Batches):
+    """One cleanup: its bounds, and how many rows it has deleted."""
 
     def clear(self, target: Target) -> Iterator[int]:
         """Delete a target's rows as far as the bounds allow, and yield the number of rows of each
@@ -203,12 +185,12 @@ class Walk:
         at the end."""
         for attempt in range(1 + RETRIES):
             if attempt > 1:
-                self._wait(LOCK_PAUSE)
+                self.wait(LOCK_PAUSE)
             todo, target.left = target.left, []
             for part in todo:
                 yield from self._delete(target, part, skip_locked=attempt > 0)
             target.left = [part for part in target.left if target.has_rows(part)]
-            if not target.left or self._is_over():
+            if not target.left or self.is_over():
                 return
         table = target.rows.model._meta.db_table
         logger.warning(
@@ -224,14 +206,14 @@ class Walk:
         rest, is_last = whole, False
         while not is_last:
             steps = self._steps(size)
-            ends = None if self._is_over() else target.places(rest, steps)
+            ends = None if self.is_over() else target.places(rest, steps)
             if ends is None:
                 target.left.append(rest)
                 return
             is_last = len(ends) < len(steps)
             for end in [*ends, rest.high] if is_last else ends:
-                self._wait(self.pause)
-                if self._is_over():
+                self.wait(self.pause)
+                if self.is_over():
                     target.left.append(rest)
                     return
                 began = time.monotonic()
@@ -243,25 +225,13 @@ class Walk:
                 is_fair = connections[target.rows.db].features.has_select_for_update
                 self.pause = self.sleep if is_fair else max(self.sleep, time.monotonic() - began)
                 if deleted:
-                    self.deleted += deleted
+                    self.done += deleted
                     yield deleted
 
     def _steps(self, size: int) -> list[int]:
         """The sizes of the batches whose ends are read next."""
-        full, more = divmod(min(AHEAD * size, self._room()), size)
+        full, more = divmod(min(AHEAD * size, self.room()), size)
         return [size] * full + [more] * bool(more)
-
-    def _room(self) -> int:
-        return sys.maxsize if self.max_rows is None else self.max_rows - self.deleted
-
-    def _is_over(self) -> bool:
-        is_late = self.deadline is not None and time.monotonic() >= self.deadline
-        return is_late or self._room() < 1 or bool(self.should_stop and self.should_stop())
-
-    def _wait(self, seconds: float) -> None:
-        while seconds > 0 and not self._is_over():
-            time.sleep(min(seconds, 0.1))
-            seconds -= 0.1
 
 
 def cleanup(

@@ -1,22 +1,25 @@
 """What an answer does to the browser's cookie: it gives a new session key, or leaves the cookie alone."""
 
+from typing import Any
+
 from django.contrib.sessions.backends.base import SessionBase
 
 from .requests import request_of
 
 
 class RenewsKey(SessionBase):
-    """A base class before an engine's SessionStore. The old key opens the session as well until the answer
-    is known, because Django sets no cookie with an error of the server."""
+    """A base class before an engine's SessionStore. If a login gets a new key in a request, the old one
+    opens the session as well until the answer is known, because Django sets no cookie with an error of
+    the server."""
 
     old_key: str | None = None
     _is_renewing = False
+    _login: Any
 
-    def renew_key(self) -> None:
-        """Make a new key. Within a request, end_renewal() is to follow."""
-        self._is_renewing = request_of(self) is not None
+    def cycle_key(self) -> None:
+        self._is_renewing = self._login is not None and request_of(self) is not None
         try:
-            self.cycle_key()
+            super().cycle_key()
         finally:
             self._is_renewing = False
 

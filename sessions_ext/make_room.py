@@ -65,11 +65,11 @@ def has_room(user: Any, request: HttpRequest) -> bool:
 
 def sessions_in_the_way(user: Any) -> UserSessionQuerySet:
     """The sessions that count towards the limit, the newest first."""
-    return _of(user).active().filter(impersonator=None).newest_first()
+    return _of(user).active().newest_first()
 
 
 def _of(user: Any) -> UserSessionQuerySet:
-    sessions: UserSessionQuerySet = UserSession.objects.primary.for_user(user)
+    sessions: UserSessionQuerySet = UserSession.objects.primary.for_user(user).own()
     return sessions
 
 

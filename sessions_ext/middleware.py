@@ -199,16 +199,17 @@ def _finish_login(
     is_undone = authentication.is_rolled_back(session)
     if is_undone:
         store.set_login(session, store.user)
-    if store.old_key:
-        store.end_renewal(is_done=response.status_code < 500 and not is_undone)
-    if response.status_code >= 500 and store.has_started:
+    is_error = response.status_code >= 500
+    if store.old_key and (is_error or is_undone or request.session is not store):
+        store.end_renewal(is_done=not (is_error or is_undone))
+    if is_error and store.has_started:
         # Django saves no session with such an answer, so no browser will ever hold this login.
         session.revoke(RevokedReason.LOGOUT)
         return
     if is_saved(store, response) and SESSION_KEY not in store:
         session.revoke(RevokedReason.LOGOUT)  # other code has emptied the data
         return
-    if store.has_old_hash:
+    if store.has_old_hash or (store.has_changed_password and is_error):
         session.revoke(RevokedReason.PASSWORD_CHANGE)
         return
     if ID_KEY not in store and not session.is_adopted and store.get(SESSION_KEY) == str(session.user_id):
@@ -230,6 +231,8 @@ def moved_end(store: VerifiedStore, session: UserSession, response: HttpResponse
     if not is_saved(store, response) or (end := cookie_end(store)) is None:
         return None
     latest = session.created_at + longest(session.is_impersonated)
+    if session.is_adopted:  # it may have begun longer ago, and then ends when it would have
+        latest = max(latest, session.expires_at)
     end, ahead = min(end, latest), conf.TOUCH_INTERVAL
     if abs(end - session.expires_at) > ahead:
         return end

@@ -210,7 +210,8 @@ class UserSession(models.Model):
 
     @property
     def is_adopted(self) -> bool:
-        """Whether the login is older than the installation of this app. Nobody knows when it began."""
+        """Whether the login is older than the installation of this app. It began by other rules, often at
+        a time that nobody knows, so it is first in line for the limit."""
         return self.pk < FIRST_OWN_ID
 
     @property

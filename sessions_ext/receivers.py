@@ -102,10 +102,7 @@ def _row_of(store: Any, user: Any) -> UserSession | None:
     session = UserSession.objects.verify(user.pk, current) if current else None
     if session is None or not authentication.renew(session):
         return None
-    if isinstance(store, VerifiedStore):
-        store.renew_key()
-    else:
-        store.cycle_key()
+    store.cycle_key()
     return session
 
 
@@ -212,6 +209,7 @@ def on_user_saved(
             session = store.login.session
             session.untrust()
             authentication.renew(session)
+            store.has_changed_password = True
             store.new_hash = next(authentication.auth_hashes(instance), None)
             sessions = sessions.exclude(pk=session.pk)
         sessions.revoke(RevokedReason.PASSWORD_CHANGE)
@@ -276,6 +274,7 @@ def _carries(store: Any, user: Any) -> bool:
     return (
         isinstance(store, SessionBase)
         and user is not None
+        and key_of(user) == key_of(auth.get_user_model())  # not of another model, by a backend of its own
         and store.get(auth.SESSION_KEY) == user._meta.pk.value_to_string(user)
     )
 

@@ -2,7 +2,6 @@
 row, whoever asks: a view, another package, a websocket, a copy of the store."""
 
 from functools import cache, partial
-from types import SimpleNamespace
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
@@ -83,7 +82,7 @@ def user_of(request: HttpRequest) -> Any:
     """The user who is logged in by `request.session`, or None."""
     with at_hand(request):
         store = verified_store(request)
-        return store.user if isinstance(store, VerifiedStore) else _djangos_user(store)
+        return store.user if isinstance(store, VerifiedStore) else authentication.djangos_user(store)
 
 
 def session_of(request: HttpRequest) -> UserSession | None:
@@ -106,7 +105,7 @@ class VerifiedStore(RenewsKey, LeavesCookie):
     has_started = False  # a login of this request made the row
     waits_for_cookie = False  # a login of this request has no row before its cookie comes back
     new_hash: str | None = None  # this request has changed the password: the auth hash to carry since
-    is_ended_here = False  # this request has ended the row
+    has_changed_password = is_ended_here = False  # what this request has done
     is_settled = True  # nobody has to ask whether the login is superseded
 
     @property
@@ -114,7 +113,9 @@ class VerifiedStore(RenewsKey, LeavesCookie):
         """The user who is logged in, or None. The first access loads and verifies."""
         login = self._login_of_data()
         if login is None and auth.SESSION_KEY in self._session_cache:
-            return _djangos_user(self)  # written by other code; its row starts at its next request
+            return authentication.djangos_user(
+                self
+            )  # other code wrote it; it has its row at the next request
         return login.user if login else None
 
     @property
@@ -159,13 +160,14 @@ class VerifiedStore(RenewsKey, LeavesCookie):
         self[ID_KEY] = str(session.pk)
         self[STAMP_KEY] = authentication.stamp(session)
         self._login = authentication.Login(session, user)
-        self._is_late, self.is_ended_here, self.new_hash = False, False, None
+        self._is_late = self.is_ended_here = self.has_changed_password = False
+        self.new_hash = None
         note_login(self)
 
     def renew_login(self, session: UserSession) -> None:
         """Carry the latest proof, under a new session key."""
+        self.cycle_key()
         self[STAMP_KEY] = authentication.stamp(session)
-        self.renew_key()
 
     def ignore_next_flush(self) -> None:
         """Ignore the next flush. Django's logout() always flushes `request.session`, even where it logs
@@ -216,6 +218,7 @@ class VerifiedStore(RenewsKey, LeavesCookie):
             attach_user_session(request)
 
     def cycle_key(self) -> None:
+        self._get_session()
         super().cycle_key()
         if self._login:
             self[STAMP_KEY] = authentication.stamp(self._login.session)
@@ -234,6 +237,8 @@ class VerifiedStore(RenewsKey, LeavesCookie):
                 self.leave_cookie()  # there is nothing to save
             else:
                 raise
+        if self.old_key and not is_at_hand:
+            self.end_renewal(is_done=True)
 
     aload = twin(load)  # type: ignore[arg-type]
     aflush = twin(flush)  # type: ignore[arg-type]
@@ -309,7 +314,7 @@ class VerifiedStore(RenewsKey, LeavesCookie):
         if request is None or self.waits_for_cookie:
             self._is_verified = False  # nobody knows who is calling; the next one may
             return
-        user = _djangos_user(self)
+        user = authentication.djangos_user(self)
         if user is None:
             return
         session = adopt(user, request, self.session_key, cookie_end(self))
@@ -330,11 +335,6 @@ class VerifiedStore(RenewsKey, LeavesCookie):
         super().flush()
         if self.old_key:
             self.end_renewal(is_done=True)
-
-
-def _djangos_user(session: Any) -> Any:
-    user = auth.get_user(cast("HttpRequest", SimpleNamespace(session=session)))
-    return user if user.is_authenticated else None
 
 
 def _blank(engine_store: Any) -> VerifiedStore:

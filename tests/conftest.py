@@ -40,8 +40,10 @@ NEEDS_PROCESSORS = {
     HERE / "tokens/test_races.py",
     HERE / "verdicts/test_races.py",
 }
-# The suite of other packages has settings of its own.
-collect_ignore = ["company"] if os.environ.get("DJANGO_SETTINGS_MODULE") != "tests.company.settings" else []
+# The suites of other packages have settings of their own.
+OTHERS = {"tests.company.settings": "company/coming_from", "tests.company.coming_from.settings": None}
+ignored = OTHERS.get(os.environ.get("DJANGO_SETTINGS_MODULE", ""), "company")
+collect_ignore = [ignored] if ignored else []
 
 
 def pytest_xdist_auto_num_workers(config) -> int | None:

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parent.parent
 MINIMUMS = ROOT / "tests/minimums.txt"
 # What whoever works on the app installs is not installed beside other packages, and has no part here.
-TOOLS = {"bench", "clients", "company", "dev"}
+TOOLS = {"bench", "clients", "company", "dev", "docs"}
 # It is no extra, but the app describes itself to it.
 BESIDE = {"drf-spectacular"}
 

@@ -16,10 +16,11 @@ from django.db.models.functions import Lower, Upper
 from django.db.models.signals import post_delete, pre_delete
 from django.test import modify_settings, override_settings
 
-from sessions_ext import checks
+from sessions_ext import checks, database_checks
 from sessions_ext.middleware import UserSessionMiddleware
 from sessions_ext.testing import UserFactory
 
+SOURCES = inspect.getsource(checks) + inspect.getsource(database_checks)
 AUTH = "django.contrib.auth.middleware.AuthenticationMiddleware"
 OURS = "sessions_ext.middleware.UserSessionMiddleware"
 SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
@@ -133,7 +134,7 @@ def test_a_fault_is_reported_by_its_id(id, overrides, text, hint):
 
 
 def test_each_id_means_one_fault_and_is_tested():
-    assert sorted(re.findall(r'sessions_ext\.([EW]\d+)"', inspect.getsource(checks))) == sorted(
+    assert sorted(re.findall(r'sessions_ext\.([EW]\d+)"', SOURCES)) == sorted(
         [*(fault[0] for fault in FAULTS), "W005", "W007", "W009", "W010", "W012", "W016"]
     )
 

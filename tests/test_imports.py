@@ -12,7 +12,7 @@ ROOT = Path(sessions_ext.__file__).parent
 
 # From the bottom up. A folder stands for what is in it.
 LEVELS = [
-    {"__init__", "conf", "decorators", "exceptions", "passwords", "reasons", "signals"}
+    {"__init__", "batches", "conf", "decorators", "exceptions", "passwords", "reasons", "signals"}
     | {"throttle", "types"},
     {"clients", "db"},
     {"lifetime", "limits", "outages"},
@@ -34,7 +34,7 @@ LEVELS = [
     {"cookies"},
     {"make_room", "new_device", "store", "tokens"},
     {"step_up"},
-    {"engines", "mail", "middleware", "receivers", "tasks"},
+    {"engines", "mail", "middleware", "receivers", "takeover", "tasks"},
     {
         "admin",
         "api",
@@ -48,7 +48,7 @@ LEVELS = [
         "urls",
     }
     | {"views"},
-    {"checks"},
+    {"checks", "database_checks"},
     {"apps"},
 ]
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

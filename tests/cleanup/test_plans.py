@@ -110,3 +110,24 @@ def test_each_statement_finds_its_place_on_the_index_of_sqlite(user):
         assert "TEMP B-TREE" not in detail, detail
     begun = [detail for detail in details if re.search(r"\((expires_at|revoked_at),id\)>\(\?,\?\)", detail)]
     assert len(begun) >= len(details) - 4
+
+
+@pytest.mark.skipif("connection.vendor != 'mysql'")
+def test_each_statement_finds_its_place_on_the_index_of_mariadb(user):
+    now = timezone.now()
+    make(user, [now + DAY] * 100)
+    make(user, [now - DAY - number * TICK for number in range(100)])
+    revoked(user, [now - 2 * RETENTION] * 100)
+    with CaptureQueriesContext(connection) as queries:
+        assert UserSession.objects.cleanup(batch_size=10) == CleanupResult(100, 100, True)
+    plans_of = {"SELECT": [], "DELETE": []}
+    with connection.cursor() as cursor:
+        for query in queries:
+            if "sessions_ext_usersession" in query["sql"]:
+                cursor.execute(f"EXPLAIN {query['sql']}")
+                plans_of[query["sql"][:6]].append(" ".join(map(str, cursor.fetchall())))
+    assert min(map(len, plans_of.values())) >= 20
+    for plan in [*plans_of["SELECT"], *plans_of["DELETE"]]:
+        assert re.search(r"'range', '[^']*', 'sessions_ext_(expiry|revoked)'", plan), plan
+        assert "filesort" not in plan, plan
+    assert all("Using index" in plan for plan in plans_of["SELECT"])

@@ -5,15 +5,18 @@ from contextlib import closing
 from datetime import timedelta
 
 import pytest
+from channels.auth import AuthMiddlewareStack
 from channels.layers import get_channel_layer
+from channels.routing import URLRouter
 from channels_redis.core import RedisChannelLayer
-from django.db import transaction
+from django.db import connection, transaction
+from django.urls import path
 from django.utils import timezone
 
 from sessions_ext.testing import UserFactory
 from tests.company.servers import SECONDS, Socket, serving
 from tests.company.test_channels import by_ours
-from tests.store.in_company.conftest import Browser
+from tests.store.in_company.conftest import DJANGOS, VERIFIED, Browser
 from tests.store.in_company.test_reads import rows_of
 from tests.test_redis import Redis
 
@@ -214,6 +217,39 @@ def test_a_recheck_sees_what_no_message_tells(open_as, settings):
     rows_of(users["idle"]).update(last_activity_at=now - timedelta(seconds=3601))
     assert_closed(sockets, within=1.5 + AT_ONCE)
     assert [socket.ask("ping") for socket in lasting] == ["pong", "pong"]
+
+
+@pytest.mark.usefixtures("by_recheck")
+def test_a_recheck_that_the_database_fails_is_not_the_last_one(open_as, user, caplog):
+    _, sockets = open_as(user, "async-json", "sync-json")
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE sessions_ext_usersession RENAME TO sessions_ext_away")
+        try:
+            until = time.monotonic() + SECONDS
+            while "could not verify" not in caplog.text and time.monotonic() < until:
+                time.sleep(0.05)
+        finally:
+            cursor.execute("ALTER TABLE sessions_ext_away RENAME TO sessions_ext_usersession")
+    assert [socket.ask("ping") for socket in sockets] == ["pong", "pong"]
+    rows_of(user).revoke("stolen")
+    assert_closed(sockets, within=1 + AT_ONCE)
+
+
+@pytest.mark.usefixtures("by_recheck")
+@pytest.mark.parametrize("engine", [DJANGOS[0], VERIFIED[0]], indirect=True, ids=str)
+def test_a_consumer_in_channels_own_stack_is_closed_as_well(user, engine):
+    from tests.company import session_sockets
+
+    browser = Browser(is_async=False)
+    browser.log_in(user)
+    kinds = URLRouter([path(f"{kind}/", session_sockets.KINDS[kind].as_asgi()) for kind in KINDS])
+    with (
+        serving(AuthMiddlewareStack(kinds)) as server,
+        closing(Socket(server, "async-json/", browser.cookie)) as socket,
+    ):
+        assert socket.ask("ping") == "pong"
+        rows_of(user).revoke("stolen")
+        assert_closed([socket], within=1 + AT_ONCE)
 
 
 @pytest.mark.usefixtures("by_recheck")

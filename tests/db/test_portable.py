@@ -2,7 +2,9 @@
 database is made to have the lesser ones."""
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.contrib.auth import get_user_model
+from django.contrib.sessions.models import Session
+from django.db import OperationalError, connection, connections, transaction
 from django.utils import timezone
 
 from sessions_ext.cleanup import CleanupResult
@@ -102,6 +104,23 @@ def test_a_cleanup_goes_on_where_it_was_though_rows_are_not_compared(user, monke
     assert UserSession.objects.cleanup(batch_size=3, max_rows=4) == CleanupResult(4, 0, False)
     assert UserSession.objects.cleanup(batch_size=3) == CleanupResult(16, 10, True)
     assert left() == set(kept)
+
+
+def test_so_do_payloads_whose_index_has_one_column(monkeypatch):
+    monkeypatch.setattr(ranges, "COMPARE_ROWS", ())
+    now = timezone.now()
+    for number in range(-2, 10):
+        Session.objects.create(session_key=f"key {number}", expire_date=now - number // 3 * DAY)
+    assert UserSession.objects.cleanup(batch_size=2).payloads == 10
+    assert Session.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+def test_rows_are_locked_where_no_wait_can_be_shortened(monkeypatch):
+    monkeypatch.setattr(connections["other"].features, "has_select_for_update", True)
+    users = get_user_model().objects.using("other")
+    users.create(username="wystan")
+    assert locks.lock_briefly(users.all, "other", lambda rows: rows.count()) == 1
 
 
 def failing(times, error):

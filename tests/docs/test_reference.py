@@ -8,14 +8,14 @@ from inspect import isfunction
 import pytest
 from django.core.management import load_command_class
 
-from sessions_ext import checks, signals
+from sessions_ext import signals
 from sessions_ext.api.problems import PROBLEMS
 from sessions_ext.conf import NAMES, Conf
 from sessions_ext.managers import UserSessionManager
 from sessions_ext.models import UserSession
 from sessions_ext.querysets import UserSessionQuerySet
 from sessions_ext.reasons import RevokedReason, ended_by
-from tests.docs.pages import PAGES, ROOT, name, rows
+from tests.docs.pages import PAGES, ROOT, name, rows, section
 from tests.test_imports import LEVEL_OF
 
 pytestmark = pytest.mark.once
@@ -55,9 +55,8 @@ def test_the_reasons_are_those_of_the_code():
 
 
 def test_the_checks_are_those_of_the_code():
-    source = (ROOT / "sessions_ext/checks.py").read_text()
-    assert sorted(table("checks.md")) == sorted(set(re.findall(r"sessions_ext\.[EW]\d{3}", source)))
-    assert checks.__name__ == "sessions_ext.checks"
+    sources = " ".join(path.read_text() for path in (ROOT / "sessions_ext").rglob("*.py"))
+    assert sorted(table("checks.md")) == sorted(set(re.findall(r"sessions_ext\.[EW]\d{3}", sources)))
 
 
 def test_the_error_codes_are_those_of_the_code():
@@ -65,14 +64,17 @@ def test_the_error_codes_are_those_of_the_code():
     assert told == {code: status for code, (status, _) in PROBLEMS.items()}
 
 
-def test_the_options_are_those_of_the_command():
-    parser = load_command_class("sessions_ext", "cleanup_sessions").create_parser("manage.py", "x")
+@pytest.mark.parametrize("command", ["cleanup_sessions", "adopt_sessions"])
+def test_the_options_are_those_of_the_command(command):
+    parser = load_command_class("sessions_ext", command).create_parser("manage.py", "x")
     options = {
-        action.option_strings[-1]
+        option
         for action in parser._actions
         if action.dest not in DJANGOS and action.dest != "skip_checks"
+        for option in action.option_strings
     }
-    assert set(table("commands.md")) == options
+    told = [row[0] for row in rows(section("docs/reference/commands.md", command)) if row[0].startswith("`")]
+    assert {option for cell in told for option in re.findall(r"--[\w-]+", cell)} == options
 
 
 def test_the_columns_are_those_of_the_model():

@@ -73,6 +73,7 @@ def by_querying_backend(settings):
 @pytest.fixture
 def pool():
     """Two connections for the process: one for the tests, and one for whoever else needs one."""
+    pytest.importorskip("psycopg_pool")
     connection.close()
     options = connection.settings_dict["OPTIONS"]
     options["pool"] = {"min_size": 1, "max_size": 2, "timeout": 1}

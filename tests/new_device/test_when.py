@@ -72,7 +72,7 @@ def test_the_mail_says_what_happened(user):
     ("name", "greeting"),
     [
         ("Ada", "Hello Ada,"),
-        ("Anne-Marie O'Neil", "Hello Anne-Marie O'Neil,"),
+        ("Anne-Marie Núñez", "Hello Anne-Marie Núñez,"),
         ("美咲", "Hello 美咲,"),
         ("", "Hello,"),
         ("evil.com", "Hello evilcom,"),

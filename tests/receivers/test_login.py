@@ -1,10 +1,11 @@
 """Login: the table and the browser agree."""
 
 import pytest
-from django.contrib.auth import login
+from django.contrib.auth import SESSION_KEY, login
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.test import Client, RequestFactory
 
 from sessions_ext.exceptions import SessionLimitReached
@@ -39,6 +40,17 @@ def test_a_login_and_the_requests_after_it_agree(client, user):
 def test_a_failed_login_leaves_no_row(client, user):
     assert client.post("/login/", credentials(user, "wrong")).status_code == 401
     assert not UserSession.objects.exists()
+
+
+def test_a_login_of_another_model_is_not_the_users_of_the_same_key(rf, user):
+    """A backend may log in people who are rows of another table."""
+    request = rf.get("/")
+    request.session = SessionStore()
+    request.session[SESSION_KEY] = user._meta.pk.value_to_string(user)
+    stranger = Session(pk=user.pk)
+    user_logged_in.send(sender=Session, request=request, user=stranger)
+    assert not UserSession.objects.exists()
+    assert ID_KEY not in request.session
 
 
 def test_logging_in_again_keeps_the_row_and_evicts_nobody(client, apost, user, settings):

@@ -109,6 +109,13 @@ def test_a_session_that_somebody_else_acts_in_takes_no_place(client, user, there
     assert reason_of(acting) == ""
 
 
+def test_staff_who_begin_to_act_as_somebody_do_not_take_the_way_out_from_them(client, user, there, later):
+    url = knock(client, user)
+    later(1)
+    UserSessionFactory(user=user, impersonator=UserFactory())
+    assert buttons(client.get(url)) == [str(there.pk)]
+
+
 # Nobody else
 
 

@@ -1,43 +1,38 @@
 import json
 import re
-import signal
-import sys
 from argparse import BooleanOptionalAction
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
+from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 from django.utils import timezone
 from django.utils.dateparse import parse_duration
 
-from sessions_ext.cleanup import AGES, ArgumentError, CleanupPreview, CleanupResult, Walk
+from sessions_ext.batches import ArgumentError
+from sessions_ext.cleanup import AGES, CleanupPreview, CleanupResult, Walk
+from sessions_ext.management.batches import BatchCommand, read, refused, stop_signals
 from sessions_ext.managers import UserSessionManager
 from sessions_ext.models import UserSession
 
-WORK_LEFT = 75  # EX_TEMPFAIL of sysexits.h: run it again
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-class Command(BaseCommand):
+class Command(BatchCommand):
     help = (
         "Deletes the sessions that expired longer ago than EXPIRED_RETENTION, and those revoked longer ago "
         "than REVOKED_RETENTION. "
         "Exits with 0 when it has finished, and with 75 when it was stopped with work left."
     )
+    default_batch_size = 5000
 
     def add_arguments(self, parser: CommandParser) -> None:
         def add(name: str, help: str, **kwargs: Any) -> None:
             parser.add_argument(name, help=help, **kwargs)
 
-        # Numbers stay texts here, so that a wrong one gets a line of its own instead of argparse's
-        # usage. A negative number of any kind is a value, not an option.
-        parser._negative_number_matcher = re.compile(r"-\.?\d")
+        self.add_bounds(parser)
         add(
             "--before",
             "Delete what expired before this ISO 8601 date or time. Default: EXPIRED_RETENTION ago, or now.",
@@ -45,17 +40,12 @@ class Command(BaseCommand):
         add(
             "--retention", "Keep revoked sessions this long: 12h, 30d, P30D or seconds. Default: the setting."
         )
-        add("--batch-size", "Rows per transaction. Default: 5000.", default=5000)
-        add("--sleep", "Seconds to wait between batches. Default: 0.", default=0)
-        add("--max-rows", "Stop after this many rows.")
-        add("--max-seconds", "Stop after this many seconds.")
         add("--database", "The database to clean. Default: the one that sessions are written to.")
         add(
             "--dry-run",
             "Count what would be deleted, by reason and age. Delete nothing.",
             action="store_true",
         )
-        add("--json", "Write one JSON object instead of the summary.", action="store_true")
         add(
             "--payloads",
             "Delete the expired rows of Django's own session table, too. Default: where there is one.",
@@ -71,17 +61,12 @@ class Command(BaseCommand):
             )
         sessions: UserSessionManager = UserSession.objects.db_manager(database)
         which = {
-            "before": _read(options, "before", _date, "an ISO 8601 date or time"),
-            "retention": _read(options, "retention", _duration, "a duration such as 12h, 30d or 3600"),
+            "before": read(options, "before", _date, "an ISO 8601 date or time"),
+            "retention": read(options, "retention", _duration, "a duration such as 12h, 30d or 3600"),
             "include_active": options["yes"],
             "payloads": options["payloads"],
         }
-        bounds = {
-            "batch_size": _read(options, "batch_size", int, "a whole number"),
-            "sleep": _read(options, "sleep", float, "a number of seconds"),
-            "max_rows": _read(options, "max_rows", int, "a whole number"),
-            "max_seconds": _read(options, "max_seconds", float, "a number of seconds"),
-        }
+        bounds = self.bounds(options)
         try:
             Walk(**bounds)
             if options["dry_run"]:
@@ -89,15 +74,16 @@ class Command(BaseCommand):
                 return
             # Signals are caught after the bar has counted: until then Ctrl-C stops the program as
             # usual.
-            with self._progress(sessions, which, bounds, options) as progress, _stop_signals() as should_stop:
+            with (
+                self.progress(options, lambda: _total(sessions, which, bounds), _so_far) as progress,
+                stop_signals() as should_stop,
+            ):
                 result = sessions.cleanup(**which, **bounds, progress=progress, should_stop=should_stop)
         except ArgumentError as error:
             hint = " Use --yes if you mean it." if "future" in str(error) else ""
-            name, _, rest = str(error).partition(" ")
-            raise CommandError(f"--{name.replace('_', '-')} {rest}{hint}") from None
+            raise refused(error, hint) from None
         self._tell(result, options)
-        if not result.is_complete:
-            sys.exit(WORK_LEFT)
+        self.end(result)
 
     def _tell(self, result: CleanupResult, options: dict[str, Any]) -> None:
         if options["json"]:
@@ -127,71 +113,17 @@ class Command(BaseCommand):
         if payloads:
             self.stdout.write(f"Would delete {payloads} expired rows of Django's session table.")
 
-    def _progress(
-        self, sessions: UserSessionManager, which: Any, bounds: Any, options: dict[str, Any]
-    ) -> Any:
-        """A context that yields what cleanup() calls after each batch, or None."""
-        if options["verbosity"] > 1:
-            return nullcontext(partial(self._tell_batch, self.stderr if options["json"] else self.stdout))
-        if options["json"] or not options["verbosity"] or not sys.stderr.isatty():
-            return nullcontext()
-        try:
-            from tqdm import tqdm
-        except ImportError:
-            return nullcontext()
-        return _bar(tqdm, sessions, which, bounds["max_rows"])
 
-    @staticmethod
-    def _tell_batch(out: OutputWrapper, done: CleanupResult) -> None:
-        counts = f"{done.expired} expired and {done.revoked} revoked sessions"
-        payloads = f", {done.payloads} rows of Django's session table" if done.payloads else ""
-        out.write(f"{counts}{payloads} so far", str)
-        out.flush()
-
-
-@contextmanager
-def _bar(
-    tqdm: Any, sessions: UserSessionManager, which: Any, max_rows: int | None
-) -> Iterator[Callable[[CleanupResult], None]]:
+def _total(sessions: UserSessionManager, which: dict[str, Any], bounds: dict[str, Any]) -> int:
     preview = sessions.preview_cleanup(**which)
     counts = (preview.expired, *preview.revoked.values(), preview.payloads)
     total = sum(sum(ages.values()) for ages in counts)
-    with tqdm(total=min(total, max_rows or total), unit=" rows", unit_scale=True, file=sys.stderr) as bar:
-        yield lambda done: bar.update(done.total - bar.n)
+    return min(total, bounds["max_rows"] or total)
 
 
-@contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """Yields a function that tells whether Ctrl-C or SIGTERM came. A second one does what it always
-    does."""
-    received: list[int] = []
-    before: dict[signal.Signals, Any] = {}
-
-    def receive(number: int, frame: Any) -> None:
-        received.append(number)
-        signal.signal(number, before[signal.Signals(number)])
-
-    try:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            before[each] = signal.getsignal(each)
-            signal.signal(each, receive)
-    except ValueError:  # not in the main thread, where no signal arrives
-        before.clear()
-    try:
-        yield lambda: bool(received)
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-
-def _read(options: dict[str, Any], name: str, parse: Callable[[str], Any], what: str) -> Any:
-    value = options[name]
-    if not isinstance(value, str):
-        return value
-    try:
-        return parse(value)
-    except (ValueError, OverflowError):
-        raise CommandError(f"--{name.replace('_', '-')}: {value!r} is not {what}.") from None
+def _so_far(done: CleanupResult) -> str:
+    payloads = f", {done.payloads} rows of Django's session table" if done.payloads else ""
+    return f"{done.expired} expired and {done.revoked} revoked sessions{payloads} so far"
 
 
 def _date(text: str) -> datetime:
