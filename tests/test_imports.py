@@ -16,7 +16,7 @@ LEVELS = [
     | {"throttle", "types"},
     {"clients", "db"},
     {"lifetime", "limits", "outages"},
-    {"verdicts"},
+    {"verdict_cache"},
     {"cleanup"},
     {"querysets"},
     {"managers"},

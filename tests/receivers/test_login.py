@@ -10,6 +10,7 @@ from django.test import Client, RequestFactory
 
 from sessions_ext.exceptions import SessionLimitReached
 from sessions_ext.models import RevokedReason, UserSession
+from sessions_ext.receivers import on_login
 from sessions_ext.signals import session_limit_reached, session_revoked, session_started
 from sessions_ext.store import ID_KEY
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
@@ -47,8 +48,7 @@ def test_a_login_of_another_model_is_not_the_users_of_the_same_key(rf, user):
     request = rf.get("/")
     request.session = SessionStore()
     request.session[SESSION_KEY] = user._meta.pk.value_to_string(user)
-    stranger = Session(pk=user.pk)
-    user_logged_in.send(sender=Session, request=request, user=stranger)
+    on_login(sender=Session, request=request, user=Session(pk=user.pk))
     assert not UserSession.objects.exists()
     assert ID_KEY not in request.session
 
