@@ -24,6 +24,7 @@ from .lifetime import cookie_end
 from .mail import send_mail_about
 from .models import RevokedReason, UserSession
 from .new_device import is_new_device, is_one_mail_too_many
+from .querysets import by_shard
 from .requests import carries_token, request_at_hand
 from .signals import rows_revoked, session_started
 from .store import ID_KEY, STAMP_KEY, VerifiedStore, attach_user_session
@@ -252,9 +253,8 @@ def before_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -
     if store := _store_at_hand(instance):
         store.is_ended_here = True
     going = UserSession.objects.using(using).filter(Q(user=instance.pk) | Q(impersonator=instance.pk))
-    verdict_cache.invalidate(
-        {user_id for _, user_id in locked_values(going, "user_id")} - {instance.pk}, using
-    )
+    users = {user_id for each in by_shard(going) for _, user_id in locked_values(each, "user_id")}
+    verdict_cache.invalidate(users - {instance.pk}, using)
 
 
 def key_of(model: Any) -> Any:

@@ -10,6 +10,7 @@ import time_machine
 from asgiref.sync import async_to_sync
 from django.core.cache import cache as django_cache
 from django.core.signals import setting_changed
+from django.db import connection
 from django.dispatch import receiver
 from django.test import AsyncClient
 from django.utils import timezone, translation
@@ -59,6 +60,8 @@ def pytest_collection_modifyitems(items) -> None:
     for item in items:
         if {"visitor", "demo"} & set(item.fixturenames):
             item.add_marker(pytest.mark.xdist_group("browser"))
+            if connection.vendor == "mysql":  # whose demo is on SQLite
+                item.add_marker(pytest.mark.once)
         elif {item.path, item.path.parent} & NEEDS_PROCESSORS:
             item.add_marker(pytest.mark.xdist_group("processors"))
 
