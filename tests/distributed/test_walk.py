@@ -17,7 +17,11 @@ from tests.distributed.operations import ACTIONS, OPERATIONS, World
 from tests.distributed.statements import names_one_user, refused, statements_about_sessions
 from tests.urls import api
 
-pytestmark = [pytest.mark.django_db, pytest.mark.skipif(connection.vendor != "postgresql", reason="Citus")]
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.once,
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="Citus"),
+]
 
 # Those that are about many users, or about one whom only the row knows.
 MANY = {
