@@ -58,7 +58,7 @@ class _SharedPathView(PathView):
             (bound.prefix, path, view) for bound in routers for path, view in bound.path_operations.items()
         ]
         (prefix, own), *_ = [(prefix, path) for prefix, path, view in views if view is self]
-        taken = re.compile(re.sub(r"\\{.*?\\}", "[^/{]+", re.escape(own)))
+        taken = re.compile(re.sub(r"\\{.*?\\}", "[^{]+", re.escape(own)))
         others = [
             view
             for other_prefix, path, view in views
