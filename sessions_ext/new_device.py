@@ -81,8 +81,7 @@ def is_one_mail_too_many(session: UserSession) -> bool:
     midnight = session.created_at.replace(hour=0, minute=0, second=0, microsecond=0)
     earlier = _earlier(session)
     today = [*_seen(earlier.filter(created_at__gte=midnight))]
-    lately = Q(last_activity_at__gte=midnight - REMEMBERED) | DISOWNED
-    before = [*_seen(earlier.filter(lately, created_at__lt=midnight))]
+    before = [*_seen(earlier.filter(created_at__lt=midnight, last_activity_at__gte=midnight - REMEMBERED))]
     known = {where for each in before for where in each.places}
     # Each sign-in from there is news, not only the first.
     disowned = {where for each in before + today if each.is_disowned for where in each.places}
@@ -110,8 +109,9 @@ def _is_familiar(session: UserSession, earlier: UserSessionQuerySet) -> bool:
     here = network(session.ip_address)
     if here is None:
         return False  # an unknown address is never familiar
-    trusted = Q(pk__in=earlier.active().filter(is_trusted=True))
-    lately = Q(last_activity_at__gte=session.created_at - REMEMBERED) | trusted | DISOWNED
+    lately = Q(last_activity_at__gte=session.created_at - REMEMBERED) | Q(
+        pk__in=earlier.active().filter(is_trusted=True)
+    )
     seen = [each for each in _seen(earlier.filter(lately)) if here in each.networks]
     # Name them all now: a row's name may come from an older ua-parser.
     family = device(session.user_agent)

@@ -105,18 +105,6 @@ def test_a_second_sign_in_from_where_the_thief_went_next_vouches_for_nothing(use
     assert len(mail.outbox) == 2
 
 
-def test_a_thief_who_goes_on_for_months_stays_a_stranger(user, later):
-    """As long as the row is kept that was disowned, though nobody uses it any more."""
-    sign_in(user, **OURS)
-    later(60)
-    sign_in(user, **THEIRS).disown()
-    mail.outbox.clear()
-    for count in range(1, 5):
-        later(40 * 86400)
-        sign_in(user, **THEIRS)
-        assert len(mail.outbox) == count
-
-
 def test_ones_own_device_from_before_the_thief_stays_known(user):
     """Somebody in the same network, with a browser of the same family."""
     sign_in(user, **OURS)
