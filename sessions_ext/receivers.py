@@ -137,11 +137,11 @@ def on_logout(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any
         session: Any = request.user_session  # type: ignore[attr-defined]
         session.revoke(RevokedReason.LOGOUT)
         if isinstance(store, VerifiedStore):
-            store.ignore_next_flush()
+            store.ignore_next_flush(request_at_hand() or request)
         return
     if isinstance(store, VerifiedStore):
         if has_lost_token(request):  # logged out twice: the browser's session is still another one
-            store.ignore_next_flush()
+            store.ignore_next_flush(request_at_hand() or request)
         return
     if not _carries(store, user):
         return

@@ -147,6 +147,18 @@ def test_djangos_logout_behind_a_token_ends_that_session_and_nobody_elses(
         assert client.get("/data/").json()["basket"] == "1"
 
 
+def test_djangos_logout_behind_a_token_needs_no_middleware_of_ours(client, user, settings):
+    settings.SESSION_ENGINE = "sessions_ext.engines.db"
+    settings.MIDDLEWARE = [path for path in settings.MIDDLEWARE if "sessions_ext" not in path]
+    client.force_login(user)
+    app = App(user)
+    answer = client.post("/api/logout-twice", headers=app.headers)
+    assert answer.json() == {"is_authenticated": False, "has_session": False}
+    assert app.session.revoked_reason == "logout"
+    assert not answer.cookies
+    assert client.get("/who/").content.decode() == user.get_username()
+
+
 def test_djangos_logout_by_cookie_in_an_operation_ends_the_cookies_session(client, user, app):
     own = log_in(client, user)
     assert client.post("/api/logout").json() == {"is_authenticated": False, "has_session": False}
