@@ -81,7 +81,10 @@ def is_one_mail_too_many(session: UserSession) -> bool:
     midnight = session.created_at.replace(hour=0, minute=0, second=0, microsecond=0)
     earlier = _earlier(session)
     today = [*_seen(earlier.filter(created_at__gte=midnight))]
-    before = [*_seen(earlier.filter(created_at__lt=midnight, last_activity_at__gte=midnight - REMEMBERED))]
+    before = _seen(earlier.filter(created_at__lt=midnight, last_activity_at__gte=midnight - REMEMBERED))
+    # Only these: to name devices takes a while, if there are hundreds.
+    here = {network(each.ip_address) for each in today}
+    before = [each for each in before if here & each.networks]
     known = {where for each in before for where in each.places}
     # Each sign-in from there is news, not only the first.
     disowned = {where for each in before + today if each.is_disowned for where in each.places}
