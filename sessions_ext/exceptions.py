@@ -27,9 +27,9 @@ class SecondFactorRequired(PermissionDenied):
     """The password is right, and the project asks for more: for the code of one of `methods`, such as
     "totp". A LOGIN_HOOK raises it."""
 
-    def __init__(self, methods: Iterable[str] = ()) -> None:
+    def __init__(self, methods: str | Iterable[str] = ()) -> None:
         super().__init__("A second factor is required.")
-        self.methods = [*methods]
+        self.methods = [*map(str, [methods] if isinstance(methods, str) else methods)]
 
 
 class TooManyAttempts(Exception):  # noqa: N818

@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import reduce
 from itertools import starmap
+from operator import or_
 from typing import Any, NamedTuple
 
 from django.apps import apps
@@ -26,11 +28,19 @@ SETTLED = timedelta(days=7)  # longer than a thief's use of a session goes unnot
 MAILS_A_DAY = 10
 LINK_LIFETIME = timedelta(days=7)
 SALT = "sessions_ext.not_me"
+
+
+def ended_as(*reasons: RevokedReason) -> Q:
+    """Ended for one of these reasons, with a note or without."""
+    notes = (Q(revoked_reason__startswith=f"{reason}: ") for reason in reasons)
+    return reduce(or_, notes, Q(revoked_reason__in=reasons))
+
+
 # A session that ended for one of these says nothing about the user's own devices.
-DISTRUSTED = (RevokedReason.SUSPICIOUS, RevokedReason.REFRESH_REUSE)
+DISTRUSTED = ended_as(RevokedReason.SUSPICIOUS, RevokedReason.REFRESH_REUSE)
 # A revoke for one of these says nothing against whoever used the session last.
 NEUTRAL = (RevokedReason.LOGOUT, RevokedReason.USER, RevokedReason.LIMIT, RevokedReason.PASSWORD_CHANGE)
-DISOWNED = Q(disowned_at__isnull=False) | Q(revoked_reason=RevokedReason.NOT_ME)
+DISOWNED = Q(disowned_at__isnull=False) | ended_as(RevokedReason.NOT_ME)
 
 
 class Seen(NamedTuple):
@@ -47,6 +57,12 @@ class Seen(NamedTuple):
     @property
     def networks(self) -> set[str | None]:
         return {network(self.ip_address), network(self.latest)}
+
+    @property
+    def places(self) -> set[tuple[str, str | None]]:
+        """The device family in each network."""
+        family = device(self.user_agent)  # named now: a row's name may come from an older ua-parser
+        return {(family, here) for here in self.networks}
 
 
 def is_new_device(session: UserSession) -> bool:
@@ -65,13 +81,21 @@ def is_one_mail_too_many(session: UserSession) -> bool:
     midnight = session.created_at.replace(hour=0, minute=0, second=0, microsecond=0)
     earlier = _earlier(session)
     today = [*_seen(earlier.filter(created_at__gte=midnight))]
-    before = [*_seen(earlier.filter(created_at__lt=midnight, last_activity_at__gte=midnight - REMEMBERED))]
-    known = {(each.user_agent, here) for each in before for here in each.networks}
+    before = _seen(earlier.filter(created_at__lt=midnight, last_activity_at__gte=midnight - REMEMBERED))
+    # Only these: to name devices takes a while, if there are hundreds.
+    here = {network(each.ip_address) for each in today}
+    before = [each for each in before if here & each.networks]
+    known = {where for each in before for where in each.places}
     # Each sign-in from there is news, not only the first.
-    never_known = {None}.union(*(each.networks for each in before + today if each.is_disowned))
-    places = [(each.user_agent, network(each.ip_address), each.sessions) for each in today]
-    new = {(agent, here) for agent, here, _ in places if here not in never_known} - known
-    count = len(new) + sum(number for _, here, number in places if here in never_known)
+    disowned = {where for each in before + today if each.is_disowned for where in each.places}
+    signed_in = [(device(each.user_agent), network(each.ip_address)) for each in today]
+    new = {where for where in signed_in if where[1]} - disowned - known
+    again = [
+        each.sessions
+        for each, where in zip(today, signed_in, strict=True)
+        if where in disowned or not where[1]
+    ]
+    count = len(new) + sum(again)
     if count == MAILS_A_DAY:
         logger.warning("user %s was told of %d new devices today, sending no more", session.user_id, count)
     return count >= MAILS_A_DAY
@@ -112,7 +136,7 @@ def _seen(sessions: UserSessionQuerySet) -> Iterable[Seen]:
     is_disowned = Case(When(DISOWNED, then=True), default=False)
     return starmap(
         Seen,
-        sessions.exclude(~DISOWNED, revoked_reason__in=DISTRUSTED)
+        sessions.exclude(~DISOWNED & DISTRUSTED)
         .values_list("user_agent", "ip_address", latest, is_disowned)
         .annotate(since=Min("created_at"), last=Max("last_activity_at"), sessions=Count("pk"))
         .order_by("-last")[:COMPARED],

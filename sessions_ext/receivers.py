@@ -25,7 +25,7 @@ from .mail import send_mail_about
 from .models import RevokedReason, UserSession
 from .new_device import is_new_device, is_one_mail_too_many
 from .querysets import by_shard
-from .requests import carries_token, request_at_hand
+from .requests import carries_token, has_lost_token, request_at_hand
 from .signals import rows_revoked, session_started
 from .store import ID_KEY, STAMP_KEY, VerifiedStore, attach_user_session
 
@@ -138,9 +138,13 @@ def on_logout(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any
         session: Any = request.user_session  # type: ignore[attr-defined]
         session.revoke(RevokedReason.LOGOUT)
         if isinstance(store, VerifiedStore):
-            store.ignore_next_flush()
+            store.ignore_next_flush(request_at_hand() or request)
         return
-    if isinstance(store, VerifiedStore) or not _carries(store, user):
+    if isinstance(store, VerifiedStore):
+        if has_lost_token(request):  # logged out twice: the browser's session is still another one
+            store.ignore_next_flush(request_at_hand() or request)
+        return
+    if not _carries(store, user):
         return
     if session := UserSession.objects.verify(user.pk, store.get(ID_KEY)):
         session.revoke(RevokedReason.LOGOUT)

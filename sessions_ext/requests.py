@@ -95,6 +95,11 @@ def carries_token(request: Any) -> bool:
     return type(getattr(request, "user_session", None)) is UserSession
 
 
+def has_lost_token(request: Any) -> bool:
+    """Whether a token's session was logged out in this request, and nobody has logged in since."""
+    return getattr(request, "user_session", False) is None
+
+
 def make_anonymous(request: Any) -> None:
     """Make the request anonymous, after the logout of a token's session."""
     request.user, request.auser = AnonymousUser(), partial(later, AnonymousUser())

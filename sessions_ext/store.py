@@ -99,7 +99,8 @@ class VerifiedStore(RenewsKey, LeavesCookie):
     engine_store: Any
     _login: authentication.Login | None = None
     _is_verified = False  # data that were copied, or loaded by the engine's own class, are not verified
-    _is_undone = _ignores_flush = False
+    _is_undone = False
+    _logs_out: Any = None  # the request whose token is being logged out, until the flush that ends this
     _ended: endings.SessionEnded | None = None
     replaced_login: authentication.Login | None = None  # the one that this request has flushed
     has_started = False  # a login of this request made the row
@@ -169,10 +170,10 @@ class VerifiedStore(RenewsKey, LeavesCookie):
         self.cycle_key()
         self[STAMP_KEY] = authentication.stamp(session)
 
-    def ignore_next_flush(self) -> None:
-        """Ignore the next flush. Django's logout() always flushes `request.session`, even where it logs
-        out a token, whose session is another one."""
-        self._ignores_flush = True
+    def ignore_next_flush(self, request: Any) -> None:
+        """Ignore the next flush, and make the request anonymous by it. Django's logout() always flushes
+        `request.session`, even where it logs out a token, whose session is another one."""
+        self._logs_out = request
 
     def undo_login(self) -> None:
         """Make this store nobody's again, with the data from before login()."""
@@ -203,9 +204,9 @@ class VerifiedStore(RenewsKey, LeavesCookie):
     _session = property(_get_session)
 
     def flush(self) -> None:
-        if self._ignores_flush:
-            self._ignores_flush = False
-            make_anonymous(request_at_hand())
+        if self._logs_out is not None:
+            make_anonymous(self._logs_out)
+            self._logs_out = None
             return
         self._login_of_data()
         had_ended = self._login is not None and not self._login.session.revoke(RevokedReason.LOGOUT)
@@ -248,7 +249,7 @@ class VerifiedStore(RenewsKey, LeavesCookie):
     def __reduce__(self) -> Any:
         # A copy verifies for itself.
         left_out = {"_login", "_is_verified", "has_started", "old_key", "new_hash"}
-        left_out |= {"waits_for_cookie", "replaced_login", "_ended"}
+        left_out |= {"waits_for_cookie", "replaced_login", "_ended", "_logs_out"}
         return _blank, (self.engine_store,), {k: v for k, v in vars(self).items() if k not in left_out}
 
     def _login_of_data(self) -> authentication.Login | None:

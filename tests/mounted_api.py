@@ -5,7 +5,7 @@ from django.contrib.auth import login as cookie_login
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpResponse
 from django.urls import path as url
-from ninja import NinjaAPI
+from ninja import NinjaAPI, Router
 from ninja.errors import HttpError, ValidationError
 
 from sessions_ext.api import BearerAuth, CookieAuth, login_router, router, session_auth, staff_router
@@ -14,6 +14,20 @@ api = NinjaAPI(urls_namespace="api")
 api.add_router("", login_router)
 api.add_router("", router)
 api.add_router("", staff_router)
+beside = Router()
+api.add_router("", beside)
+
+
+@beside.post("/sessions/export", auth=None)
+@beside.post("/plain", auth=None)
+def plain(request):
+    return "plain"
+
+
+@beside.post("/sessions/aexport", auth=None)
+async def aplain(request):
+    return "plain"
+
 
 AUTH = {
     "both": session_auth,
@@ -59,6 +73,18 @@ async def django_alogout(request):
     await alogout(request)
     user, session = await request.auser(), await request.auser_session()
     return {"is_authenticated": user.is_authenticated, "has_session": bool(session)}
+
+
+@api.post("/logout-twice", auth=session_auth)
+def django_logout_twice(request):
+    logout(request)
+    return django_logout(request)
+
+
+@api.post("/alogout-twice", auth=session_auth)
+async def django_alogout_twice(request):
+    await alogout(request)
+    return await django_alogout(request)
 
 
 @api.get("/basket", auth=session_auth)

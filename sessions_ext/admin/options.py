@@ -154,6 +154,12 @@ class UserSessionAdmin(SessionActions):
         }
         return TemplateResponse(request, f"{TEMPLATES}/overview.html", context)
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        session: Any = super().get_object(request, object_id, from_field)
+        if session is not None:
+            session.shown_beside = self.get_queryset(request)
+        return session
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
@@ -215,7 +221,8 @@ class UserSessionAdmin(SessionActions):
 
     @admin.display(description=_("sessions"))
     def others(self, session: UserSession) -> str:
-        others = UserSession.objects.for_user(session.user_id).active().exclude(pk=session.pk)
+        shown: Any = session.shown_beside  # type: ignore[attr-defined]
+        others = shown.for_user(session.user_id).active().exclude(pk=session.pk)
         context = {"user_id": session.user_id, "list_url": self.list_url}
         return rendered("sessions", {"sessions": others.newest_first()[:SHOWN], **context})
 

@@ -55,8 +55,9 @@ def login(request: HttpRequest, credentials: SessionsExtCredentials) -> Any:
         raise Problem("invalid_credentials")
     code = credentials.code.get_secret_value()
     try:
-        if conf.LOGIN_HOOK:
-            import_string(conf.LOGIN_HOOK)(request, user, code)
+        if conf.LOGIN_HOOK and import_string(conf.LOGIN_HOOK)(request, user, code) is not None:
+            # It may have meant to refuse, by False or a response; or it is async, and has not run.
+            raise TypeError("A LOGIN_HOOK lets a user in by returning None, and refuses by an exception.")
         if credentials.ends:
             sessions_of(user).active().filter(pk=credentials.ends).revoke(RevokedReason.USER)
         return tokens.login(request, user)

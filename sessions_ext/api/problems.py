@@ -9,7 +9,7 @@ from math import ceil
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, RawPostDataException, UnreadablePostError
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
@@ -95,6 +95,8 @@ def finish_answers(run: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
             response = run(request, *args, **kwargs)
         except RequestDataTooBig:
             response = _answer("body_too_large")
+        except (RawPostDataException, UnreadablePostError):
+            response = _answer("malformed_request")
         code = BY_STATUS.get(response.status_code)
         if code == "not_authenticated" and (seconds := noted_max_age(request)):
             response = _answer("insufficient_user_authentication", max_age=seconds)
@@ -119,8 +121,8 @@ def finish_answers(run: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
 def _read_body(request: HttpRequest) -> None:
     """Read the body before ninja does, which would answer 500, and before a parser does, which needs
     many times its size in memory. The announced length is checked first, so that a body known to be too
-    large is not read."""
-    told = request.headers.get("content-length") or "0"
+    large is not read. Raises what Django raises for a body that cannot be read, or not again."""
+    told = (request.headers.get("content-length") or "0")[:9]
     if (told.isdecimal() and int(told) > MAX_BODY) or len(request.body) > MAX_BODY:
         raise RequestDataTooBig
 

@@ -1,7 +1,10 @@
 """What the routers have in common."""
 
+import re
+from inspect import isawaitable
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.http import HttpRequest
 from ninja import Router
 from ninja.operation import Operation, PathView
@@ -36,6 +39,11 @@ class _SharedPathView(PathView):
         found = (PathView._find_operation(view, request) for view in self._views(request.path))
         return next(filter(None, found), None)
 
+    def _sync_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        answer = super()._sync_view(request, *args, **kwargs)
+        # That of another router may be async.
+        return async_to_sync(_awaited)(answer) if isawaitable(answer) else answer
+
     def _not_allowed(self) -> Any:
         response = super()._not_allowed()
         operations = [operation for view in self._views() for operation in view.operations]
@@ -50,11 +58,16 @@ class _SharedPathView(PathView):
             (bound.prefix, path, view) for bound in routers for path, view in bound.path_operations.items()
         ]
         (prefix, own), *_ = [(prefix, path) for prefix, path, view in views if view is self]
+        taken = re.compile(re.sub(r"\\{.*?\\}", "[^{]+", re.escape(own)))
         others = [
             view
             for other_prefix, path, view in views
             if view is not self
             and other_prefix == prefix
-            and (path == own or ("{" not in path and asked.endswith(path)))
+            and (path == own or (taken.fullmatch(path) and asked.endswith(path)))
         ]
         return [self, *others]
+
+
+async def _awaited(answer: Any) -> Any:
+    return await answer

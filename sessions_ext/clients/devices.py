@@ -110,11 +110,16 @@ RENAMED = {
 
 _URL = re.compile(r"\+?https?://[^\s;()]+")
 _PROGRAM = r"(?!Mozilla)([A-Za-z][\w.-]{0,99})(?:/| v)\d[\w.]*"
-_PHONE = r"Android|iOS|iP(?:hone|ad)|[Mm]ac"
+_PHONE = r"Android|(?:i|tv|watch|vision)OS|iP(?:hone|ad)|[Mm]ac|(?:Open)?Harmony"
 # A program that sends its name and perhaps its system: Wget/1.21.3 (linux-gnu).
 _TOOL = re.compile(rf"{_PROGRAM}(?: \((?!{_PHONE})[^;()]+\)(?: [\w-]+/[\w.]+)*)?")
 # Where the name of a program stands that ua-parser does not know.
-_NAMED = re.compile(rf"(?:^|compatible; |\) (?=PowerShell)){_PROGRAM}(?=;| \(|$| [\w-]+/\d)")
+_NAMED = re.compile(rf"(?:^|compatible; |\) (?=PowerShell)){_PROGRAM}(?=;| \(|$| [\w-]+(?:/\d|$))")
+# An app's own name at the beginning: MyShop/5.2, My Shop Android/5.2, MyShop 5.2, MyShop (Android 15).
+_APP = re.compile(
+    r"(?!Mozilla/)(\d{0,3}[A-Za-z%][\w.%+-]{0,99}(?: (?!v?\d)[\w.%+-]{1,99}){0,3}?)"
+    r"(?:(?: for)? (?:Android|iOS)(?: App)?)?(?:[/ ]v?\d| \()"
+)
 _PRODUCT = re.compile(r"(?<![\w.%-])(\d{0,3}[A-Za-z%][\w.%+-]{0,99})/v?\d")
 _COMMENT = re.compile(r"\([^()]*\)")
 _BOT = re.compile(r"bot\b|bot-|spider|crawl", re.IGNORECASE)
@@ -151,10 +156,14 @@ def _browser(user_agent: str, family: str) -> str:
     elif " CFNetwork/" in user_agent:
         family = "CFNetwork"
     is_page = user_agent.startswith("Mozilla/")
-    if not family:
+    is_library = family in SHELLS or f" {family}/" in user_agent
+    own = _APP.match(user_agent)
+    if own and own[1] not in LIBRARIES and (is_library if family else " " in own[0]):
+        family = own[1]
+    elif not family:
         named = _NAMED.search(user_agent)
         family = named[1] if named else ""
-    elif family in SHELLS or (not is_page and f" {family}/" in user_agent):
+    elif family in SHELLS:
         nobody = LIBRARIES | ENGINES if is_page else LIBRARIES
         products = _PRODUCT.findall(_COMMENT.sub("", user_agent))
         family = next((name for name in products if name not in nobody), SHELLS.get(family, family))

@@ -15,7 +15,7 @@ from sessions_ext.admin import UserSessionAdmin
 from sessions_ext.admin import actions as admin_actions
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
-from tests.admin.pages import END_ALL, LIST, act, logged, revoked, says, staff
+from tests.admin.pages import END_ALL, LIST, act, logged, page_of, revoked, says, staff
 from tests.views.conftest import long_ago
 
 pytestmark = pytest.mark.django_db
@@ -127,6 +127,21 @@ def test_a_tenants_administrator_ends_that_tenants_sessions(admin, monkeypatch):
     assert revoked() == {theirs}
     others.refresh_from_db()
     assert others.is_active
+
+
+def test_a_rows_page_shows_no_session_that_is_not_to_be_seen(admin, user, monkeypatch):
+    def in_berlin(self, request):
+        return super(UserSessionAdmin, self).get_queryset(request).filter(location="Berlin, DE")
+
+    monkeypatch.setattr(UserSessionAdmin, "get_queryset", in_berlin)
+    here = UserSessionFactory(user=user, location="Berlin, DE")
+    beside = UserSessionFactory(user=user, location="Berlin, DE", last_ip_address="192.0.2.77")
+    hidden = UserSessionFactory(user=user, location="Paris, FR", last_ip_address="198.51.100.77")
+    page = admin.get(page_of(here)).content.decode()
+    assert beside.last_ip_address in page
+    assert hidden.last_ip_address not in page
+    act(admin, "revoke_users", here)
+    assert revoked() == {here, beside}
 
 
 def test_where_nothing_is_to_be_seen_the_overview_is_empty(admin, monkeypatch):

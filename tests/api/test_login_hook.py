@@ -7,7 +7,9 @@ from axes.models import AccessAttempt
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import connections
+from django.http import HttpResponse
 from django.test import Client
+from django.utils.translation import gettext_lazy
 
 from sessions_ext.exceptions import SecondFactorRequired
 from sessions_ext.models import UserSession
@@ -30,6 +32,26 @@ def code_by_post(request, user, code):
 
 def nobody(request, user, code):
     raise PermissionDenied("and here is why")
+
+
+def says_no(request, user, code):
+    return False
+
+
+def answers(request, user, code):
+    return HttpResponse(status=403)
+
+
+async def refuses_later(request, user, code):
+    raise PermissionDenied
+
+
+def one_method(request, user, code):
+    raise SecondFactorRequired("totp")
+
+
+def method_in_words(request, user, code):
+    raise SecondFactorRequired([gettext_lazy("totp")])
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +125,21 @@ def test_a_hook_that_refuses_is_a_login_denied(user, settings):
     assert problem(answer) == "403 login_denied"
     assert "why" not in answer.content.decode()
     assert not UserSession.objects.exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*never awaited", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("hook", [says_no, answers, refuses_later])
+def test_a_hook_that_refuses_in_a_way_of_its_own_lets_nobody_in(user, settings, hook):
+    settings.SESSIONS_EXT = {"LOGIN_HOOK": f"{__name__}.{hook.__name__}"}
+    with pytest.raises(TypeError, match="refuses by an exception"):
+        knock(user)
+    assert not UserSession.objects.exists()
+
+
+@pytest.mark.parametrize("hook", [one_method, method_in_words])
+def test_a_method_is_told_as_one_text(user, settings, hook):
+    settings.SESSIONS_EXT = {"LOGIN_HOOK": f"{__name__}.{hook.__name__}"}
+    assert knock(user).json()["methods"] == ["totp"]
 
 
 @pytest.mark.django_db(transaction=True)

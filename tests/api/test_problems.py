@@ -111,6 +111,31 @@ def test_a_body_of_64_kilobytes_is_read_and_one_more_byte_is_too_much():
         assert json.loads(answer.content)["code"] == told.split()[1]
 
 
+def test_a_length_of_many_digits_is_too_much():
+    told = {"CONTENT_LENGTH": "9" * 5000, "wsgi.input": NeverRead()}
+    assert problem(Client().post("/api/sessions", {}, JSON, **told)) == "413 body_too_large"
+
+
+def reads_forms(get_response):
+    def middleware(request):
+        assert request.POST is not None
+        return get_response(request)
+
+    return middleware
+
+
+class Broken(BytesIO):
+    def read(self, size=-1):
+        raise OSError("the client is gone")
+
+
+def test_a_body_that_cannot_be_read_is_the_clients_mistake(settings):
+    told = {"CONTENT_LENGTH": "2", "wsgi.input": Broken()}
+    assert problem(Client().post("/api/sessions", {}, JSON, **told)) == "400 malformed_request"
+    settings.MIDDLEWARE = [f"{__name__}.reads_forms", *settings.MIDDLEWARE]
+    assert problem(Client().post("/api/sessions", {"username": "ada"})) == "400 malformed_request"
+
+
 def test_of_many_errors_some_are_told():
     body = json.dumps({f"{number:x}": 1 for number in range(5000)})
     assert 50_000 < len(body) < 64 * 1024

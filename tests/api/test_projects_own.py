@@ -117,7 +117,7 @@ def test_an_operation_of_the_projects_own_may_sign_the_browser_in(user, app):
 
 
 @pytest.mark.parametrize("theirs", ["same user", "another user", "anonymous", "none"])
-@pytest.mark.parametrize("path", ["/api/logout", "/api/alogout"])
+@pytest.mark.parametrize("path", ["/api/logout", "/api/alogout", "/api/logout-twice", "/api/alogout-twice"])
 def test_djangos_logout_behind_a_token_ends_that_session_and_nobody_elses(
     client, user, app, path, theirs, sent
 ):
@@ -127,16 +127,17 @@ def test_djangos_logout_behind_a_token_ends_that_session_and_nobody_elses(
     client.get("/put/?key=basket&value=1")
     if theirs == "none":
         client.cookies.clear()
-    visitor = client if path == "/api/logout" else AsyncClient()
+    is_async = path.startswith("/api/a")
+    visitor = AsyncClient() if is_async else client
     visitor.cookies = client.cookies
-    post = client.post if path == "/api/logout" else async_to_sync(visitor.post)
+    post = async_to_sync(visitor.post) if is_async else client.post
     answer = post(path, headers=app.headers)
     assert answer.status_code == 200
     assert answer.json() == {"is_authenticated": False, "has_session": False}
     assert app.session.revoked_reason == "logout"
     assert problem(app.get("/sessions")) == "401 not_authenticated"
     assert other.session.is_active
-    assert [one.user for one in sent.logouts] == [user]
+    assert [one.user for one in sent.logouts if one.user] == [user]
     assert not answer.cookies
     if theirs in {"same user", "another user"}:
         own.refresh_from_db()
@@ -144,6 +145,18 @@ def test_djangos_logout_behind_a_token_ends_that_session_and_nobody_elses(
         assert client.get("/row/").content.decode() == str(own.pk)
     if theirs != "none":
         assert client.get("/data/").json()["basket"] == "1"
+
+
+def test_djangos_logout_behind_a_token_needs_no_middleware_of_ours(client, user, settings):
+    settings.SESSION_ENGINE = "sessions_ext.engines.db"
+    settings.MIDDLEWARE = [path for path in settings.MIDDLEWARE if "sessions_ext" not in path]
+    client.force_login(user)
+    app = App(user)
+    answer = client.post("/api/logout-twice", headers=app.headers)
+    assert answer.json() == {"is_authenticated": False, "has_session": False}
+    assert app.session.revoked_reason == "logout"
+    assert not answer.cookies
+    assert client.get("/who/").content.decode() == user.get_username()
 
 
 def test_djangos_logout_by_cookie_in_an_operation_ends_the_cookies_session(client, user, app):
@@ -156,6 +169,16 @@ def test_djangos_logout_by_cookie_in_an_operation_ends_the_cookies_session(clien
 
 
 # Whatever the project's own API is like.
+
+
+@pytest.mark.parametrize("path", ["/api/sessions/export", "/api/sessions/aexport", "/api/plain"])
+def test_an_operation_beside_a_sessions_id_is_found_at_its_path(path):
+    assert Client().post(path).json() == "plain"
+
+
+@pytest.mark.parametrize("path", ["/api/sessions/plain", "/api/users/1/sessions/plain"])
+def test_an_operation_is_found_at_no_path_that_only_ends_like_its_own(path):
+    assert Client().post(path).status_code == 405
 
 
 def test_the_api_works_behind_djangos_csrf_middleware(settings, user):

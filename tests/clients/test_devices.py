@@ -75,6 +75,13 @@ LIBRARIES = (
         ("App/7.2 (iPhone; iOS 18.1; Scale/3.00) {}/1.2", "App on iPhone"),
         ("App/7.2 (Windows NT 10.0; Win64; x64) {}/1.2", "App on Windows"),
         ("App/7.2 {}/4.12.0", "App"),
+        ("My App/7.2 (Android 15; Pixel 9 Pro) {}/4.12.0", "My App on Android"),
+        ("My Own App/7.2 (com.example.own; build:1; iOS 18.5.0) {}/5.10", "My Own App on iOS"),
+        ("App Android/7.2 {}/4.12.0", "App on Android"),
+        ("App for Android/7.2 (Android 15) {}/4.12.0", "App on Android"),
+        ("App 7.2 (Android 15; Pixel 9 Pro) {}/4.12.0", "App on Android"),
+        ("App v7.2 (Android 15; Pixel 9 Pro) {}/4.12.0", "App on Android"),
+        ("App (Android 15; Pixel 9 Pro) {}/4.12.0", "App on Android"),
     ],
 )
 def test_an_apps_own_name_wins_over_its_librarys(agent, device):

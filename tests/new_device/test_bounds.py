@@ -78,6 +78,29 @@ def test_known_devices_use_nothing_up(user, clock):
     assert len(mail.outbox) == 1
 
 
+def test_a_program_whose_version_is_another_each_time_uses_nothing_up(user, clock):
+    UserSessionFactory(
+        user=user, created_at=NOON - timedelta(days=1), ip_address=HOME, user_agent="deploy/1.0"
+    )
+    sign_in_many(user, clock, [{"agent": f"deploy/1.{number}"} for number in range(1, 13)])
+    assert mail.outbox == []
+    sign_in(user, agent=IPHONE, address=AWAY)
+    assert len(mail.outbox) == 1
+
+
+@pytest.mark.usefixtures("known")
+def test_a_thief_in_ones_own_network_uses_nothing_up(user, clock):
+    """One who was disowned, with another device."""
+    thief = UserSessionFactory(
+        user=user, created_at=NOON - timedelta(hours=20), ip_address=HOME, user_agent=IPHONE
+    )
+    thief.disown()
+    sign_in_many(user, clock, [{}] * 12)
+    assert mail.outbox == []
+    sign_in(user, agent=IPHONE, address=AWAY)
+    assert len(mail.outbox) == 1
+
+
 @pytest.mark.usefixtures("known")
 def test_the_mails_of_others_are_not_ones_own(user, clock):
     other = UserSessionFactory().user

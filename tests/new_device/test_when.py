@@ -132,7 +132,17 @@ def test_a_trusted_device_is_known_as_long_as_its_session_lasts(user, fields, to
     assert len(mail.outbox) == told
 
 
-@pytest.mark.parametrize(("reason", "told"), [("user", 0), ("not_me", 1), ("suspicious", 1)])
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("user", 0),
+        ("not_me", 1),
+        ("not_me: said on the phone", 1),
+        ("suspicious", 1),
+        ("suspicious: impossible travel", 1),
+        ("refresh_reuse: by hand", 1),
+    ],
+)
 def test_an_intruder_is_no_acquaintance(user, reason, told):
     """One whose session was ended as such is told of again."""
     UserSessionFactory(user=user, **OTHER)
