@@ -293,7 +293,7 @@ class VerifiedStore(RenewsKey, LeavesCookie):
         elif login.ends:
             login.session.revoke(login.ends)
             self._forget()
-            self._tell(endings.why(login.session))
+            self._tell(endings.of_session(login.session, holds))
         elif login.is_outdated:
             self._forget()
             self._is_late = True
