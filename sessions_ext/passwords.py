@@ -75,8 +75,8 @@ def report_failure(request: HttpRequest, username: str) -> None:
 
 
 def _only_others_know_hashes(names: list[dict[str, str]]) -> bool:
-    """Whether the project's backends use Django's hashes, and none of them is asked by the user name. One that
-    takes a password for none of the `names` is one of those."""
+    """Whether the project's backends use Django's hashes, and none of them is asked by the user name. One
+    that takes a password, but for none of the `names`, is one of those."""
 
     def knows(backend: Any) -> bool:
         takes_password = "password" in signature(backend.authenticate).parameters
