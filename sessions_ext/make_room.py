@@ -15,7 +15,8 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from . import authentication, limits
-from .models import UserSession
+from .db.locks import seeing_latest, take_write_lock
+from .models import RevokedReason, UserSession
 from .querysets import UserSessionQuerySet
 
 SALT, LIFETIME = "sessions_ext.make_room", timedelta(minutes=10)
@@ -61,6 +62,17 @@ def has_room(user: Any, request: HttpRequest) -> bool:
     """Whether a login would go through now. One query."""
     limit = limits.limit_of(user, request)
     return limit is None or sessions_in_the_way(user).count() < limit
+
+
+def end(holder: Holder, session_id: str, request: HttpRequest) -> None:
+    """End one of their sessions, unless there is room by now: several calls at once wait for each other, as
+    logins do. Raises ValidationError for what is no id."""
+    rows = sessions_in_the_way(holder.user)
+    with seeing_latest(rows.db):
+        limits.lock(holder.user, rows.db)
+        take_write_lock(rows)
+        if not is_over(holder) and not has_room(holder.user, request):
+            rows.filter(pk=session_id).revoke(RevokedReason.USER)
 
 
 def sessions_in_the_way(user: Any) -> UserSessionQuerySet:
