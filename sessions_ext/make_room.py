@@ -23,10 +23,10 @@ SALT, LIFETIME = "sessions_ext.make_room", timedelta(minutes=10)
 
 
 class Holder(NamedTuple):
-    """Who met the limit, and when."""
+    """Who met the limit, and when they were given a token for that, if they were."""
 
     user: Any
-    since: datetime
+    since: datetime | None = None
 
 
 def token_for(user: Any) -> str:
@@ -55,7 +55,7 @@ def holder_of(token: str) -> Holder | None:
 
 def is_over(holder: Holder) -> bool:
     """Whether somebody has signed in since: then the token has done its work. One query."""
-    return _of(holder.user).filter(created_at__gt=holder.since).exists()
+    return holder.since is not None and _of(holder.user).filter(created_at__gt=holder.since).exists()
 
 
 def has_room(user: Any, request: HttpRequest) -> bool:
@@ -65,13 +65,14 @@ def has_room(user: Any, request: HttpRequest) -> bool:
 
 
 def end(holder: Holder, session_id: str, request: HttpRequest) -> None:
-    """End one of their sessions, unless there is room by now: several calls at once wait for each other, as
-    logins do. Raises ValidationError for what is no id."""
+    """End one of their sessions, unless there is room by now, or would be none without it: several calls at
+    once wait for each other, as logins do. Raises ValidationError for what is no id."""
     rows = sessions_in_the_way(holder.user)
     with seeing_latest(rows.db):
         limits.lock(holder.user, rows.db)
         take_write_lock(rows)
-        if not is_over(holder) and not has_room(holder.user, request):
+        limit = limits.limit_of(holder.user, request)
+        if limit and rows.count() >= limit and not is_over(holder):
             rows.filter(pk=session_id).revoke(RevokedReason.USER)
 
 
