@@ -17,7 +17,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from . import authentication, limits
 from .db.locks import seeing_latest, take_write_lock
 from .models import RevokedReason, UserSession
-from .querysets import UserSessionQuerySet
+from .querysets import UserSessionQuerySet, revoke_rows
 
 SALT, LIFETIME = "sessions_ext.make_room", timedelta(minutes=10)
 
@@ -67,13 +67,12 @@ def has_room(user: Any, request: HttpRequest) -> bool:
 def end(holder: Holder, session_id: str, request: HttpRequest) -> None:
     """End one of their sessions, unless there is room by now, or would be none without it: several calls at
     once wait for each other, as logins do. Raises ValidationError for what is no id."""
-    rows = sessions_in_the_way(holder.user)
+    rows, limit = sessions_in_the_way(holder.user), limits.limit_of(holder.user, request)
     with seeing_latest(rows.db):
         limits.lock(holder.user, rows.db)
         take_write_lock(rows)
-        limit = limits.limit_of(holder.user, request)
         if limit and rows.count() >= limit and not is_over(holder):
-            rows.filter(pk=session_id).revoke(RevokedReason.USER)
+            revoke_rows(rows.filter(pk=session_id), RevokedReason.USER, waits=False)  # logins wait for this
 
 
 def sessions_in_the_way(user: Any) -> UserSessionQuerySet:
