@@ -6,7 +6,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.core import mail
 from django.core.exceptions import PermissionDenied
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from sessions_ext import tokens
@@ -67,6 +67,12 @@ def test_whoever_acts_from_an_acted_session_is_the_same_person(act, act_on, staf
 def test_neither_acting_nor_coming_back_is_a_proof_of_who_one_is(act, act_on, staff, user):
     for session in (act(user), act_on(staff)):
         assert session.authenticated_at <= timezone.now() - timedelta(days=29)
+
+
+def test_coming_back_is_no_proof_where_a_proof_is_good_for_longer_than_a_session(act, act_on, staff, user):
+    with override_settings(SESSIONS_EXT={**django_settings.SESSIONS_EXT, "LIFETIME": 600}):
+        act(user)
+        assert not act_on(staff).is_fresh()
 
 
 def test_acting_as_oneself_is_no_proof_either(act_on, client, staff, later):
