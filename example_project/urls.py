@@ -6,7 +6,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView, TemplateView
 
 from .api import api
-from .views import landing
+from .views import landing, metrics
 
 RESET = {"template_name": "password_reset.html"}
 
@@ -30,6 +30,7 @@ urlpatterns = [
     path("devices/", include("sessions_ext.urls")),
     path("admin/", admin.site.urls),
     path("api/", api.urls),
+    path("metrics", metrics, name="metrics"),
     # For the admin's pages, which name no icon of their own.
     path("favicon.ico", RedirectView.as_view(url=static("example_project/favicon.svg"))),
 ]

@@ -1,7 +1,9 @@
 from django.http import HttpRequest, HttpResponse
 from django.http.request import split_domain_port
 from django.shortcuts import render
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+import sessions_ext.metrics  # noqa: F401  (which is all that it needs)
 from sessions_ext.models import UserSession
 
 from .people import PEOPLE
@@ -20,3 +22,7 @@ def landing(request: HttpRequest) -> HttpResponse:
             "sessions": UserSession.objects.for_user(request.user).active().newest_first(),
         },
     )
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from . import clients, signals, verdicts
+from . import clients, signals, verdict_cache
 from .conf import conf
 from .db.prepared import Parameter, Statement
 from .db.updates import update
@@ -40,7 +40,7 @@ def record(session: UserSession, request: HttpRequest | None, *, expires_at: dat
     if address and clients.network(address) != clients.network(previous):
         seen["last_ip_since"] = now
     is_recorded = _write(session, now, seen, expires_at)
-    verdicts.delete(session)
+    verdict_cache.delete(session)
     if not is_recorded:
         return False
     session.last_activity_at = now
@@ -77,7 +77,7 @@ def _move_end(session: UserSession, expires_at: datetime, **seen: Any) -> bool:
     row = session.as_row
     same = row.active().filter(authenticated_at=session.authenticated_at)
     is_moved = bool(update(same, expires_at=expires_at, **seen))
-    verdicts.invalidate({session.user_id}, row.db)
+    verdict_cache.invalidate({session.user_id}, row.db)
     if is_moved:
         session.expires_at = expires_at
     return is_moved

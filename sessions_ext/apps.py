@@ -13,8 +13,9 @@ class SessionsExtConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, database_checks  # noqa: F401
+        from . import checks, database_checks, events  # noqa: F401
 
+        events.connect()
         if apps.is_installed("django.contrib.auth"):
             from . import receivers
 

@@ -18,7 +18,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from . import verdicts
+from . import signals, verdict_cache
 from .conf import conf
 from .db.updates import update
 from .models import UserSession
@@ -58,17 +58,20 @@ def verify(
     sessions = UserSession.objects.primary
     verdict = version = None
     if may_be_cached:
-        verdict, version = verdicts.get(UserSession, sessions.db, user_id, session_id)
+        verdict, version = verdict_cache.get(UserSession, sessions.db, user_id, session_id)
     if verdict and verdict.session.is_active:
         login = judge(verdict.session, verdict.hashes, backend, holds, stamp)
         if login.user is not None:
+            signals.verdict_asked.send(UserSession, is_hit=True)
             return login
         # The cache may be behind; the database is not.
+    if may_be_cached and conf.CACHE:
+        signals.verdict_asked.send(UserSession, is_hit=False)
     session = UserSession.objects.verify(user_id, session_id)
     if session is None:
         return None
     if version:
-        verdicts.set(session, list(auth_hashes(session.user)), version)
+        verdict_cache.set(session, list(auth_hashes(session.user)), version)
     return judge(session, None, backend, holds, stamp)
 
 
@@ -96,7 +99,7 @@ def renew(session: UserSession) -> bool:
         return False
     setattr(session, BEFORE, getattr(session, BEFORE, session.authenticated_at))
     session.authenticated_at, session.carries_latest_proof = at, True
-    verdicts.invalidate({session.user_id}, row.db)
+    verdict_cache.invalidate({session.user_id}, row.db)
     return True
 
 

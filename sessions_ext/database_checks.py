@@ -6,6 +6,9 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.db import connections, router
 
+from .conf import conf
+from .db.owners import is_distributed
+
 TESTED_DATABASES = ("postgresql", "mysql", "sqlite")
 
 
@@ -40,4 +43,20 @@ def check_database(**kwargs: Any) -> Iterable[CheckMessage]:
             " what happens when logins, revokes and cleanups meet.",
             hint="Write them to PostgreSQL, MariaDB or SQLite, or run the tests of sessions_ext on yours.",
             id="sessions_ext.W016",
+        )
+
+
+@register(checks.Tags.database)
+def check_distributed(databases: Any = None, **kwargs: Any) -> Iterable[CheckMessage]:
+    if not databases or not apps.is_installed("django.contrib.auth"):
+        return
+    from .models import UserSession
+
+    alias = router.db_for_write(UserSession)
+    if alias in databases and not conf.DISTRIBUTED and is_distributed(UserSession._meta.db_table, alias):
+        yield checks.Warning(
+            "The table of sessions is distributed by Citus, which refuses to lock rows of many users in one"
+            " statement: the admin's actions fail.",
+            hint="Set SESSIONS_EXT['DISTRIBUTED'] to True.",
+            id="sessions_ext.W017",
         )

@@ -1,5 +1,6 @@
 """Logins, and what concerns the table as a whole. See querysets for what concerns some of its rows."""
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -167,8 +168,10 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         targets = cleaning.expired_and_revoked(rows, before, retention, include_active)
         targets += cleaning.payloads(before, self._db, payloads)
         walk = cleaning.Walk(batch_size, sleep, max_rows, max_seconds, should_stop)
+        began = time.monotonic()
         result = cleaning.cleanup(targets, walk, progress)
-        signals.send_after_commit(signals.sessions_cleaned, self.model, rows.db, **asdict(result))
+        told = {**asdict(result), "seconds": time.monotonic() - began}
+        signals.send_after_commit(signals.sessions_cleaned, self.model, rows.db, **told)
         return result
 
     def preview_cleanup(

@@ -10,7 +10,7 @@ from django.db.models import F, Q, Value
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from . import signals, verdicts
+from . import signals, verdict_cache
 from .cleanup import is_deleted_plainly
 from .conf import conf
 from .db.expressions import AppendMissing
@@ -165,7 +165,7 @@ class UserSession(models.Model):
             self.pk = None
         else:
             deleted = super().delete(using, keep_parents)
-        verdicts.invalidate({self.user_id}, alias)
+        verdict_cache.invalidate({self.user_id}, alias)
         return deleted
 
     def refresh_from_db(self, using: Any = None, fields: Any = None, from_queryset: Any = None) -> None:
@@ -327,4 +327,4 @@ class UserSession(models.Model):
             raise UserSession.DoesNotExist("The session was deleted.")
         for name, value in zip(values, rows[0], strict=True):
             setattr(self, name, value)
-        verdicts.invalidate({self.user_id}, self._written_to)
+        verdict_cache.invalidate({self.user_id}, self._written_to)

@@ -12,7 +12,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from . import clients, signals, verdicts
+from . import clients, signals, verdict_cache
 from .conf import conf
 from .db.conditions import on_other_column
 from .db.locks import locked_values, locks_what_it_reads, take_write_lock
@@ -125,9 +125,9 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
             take_write_lock(self)
             # Before any row is locked, because a cache may let us wait.
             users = set(self.order_by().values_list("user_id", flat=True)) if conf.CACHE else set()
-            verdicts.invalidate(users, self.db)
+            verdict_cache.invalidate(users, self.db)
             found = [row for each in by_shard(self) for row in locked_values(each, "user_id")]
-            verdicts.invalidate({user_id for _, user_id in found} - users, self.db)
+            verdict_cache.invalidate({user_id for _, user_id in found} - users, self.db)
             # Only these rows: for users who log in meanwhile, the verdicts were not ended.
             for start in range(0, max(len(found), 1), CHUNK):
                 these = everything_like(self).filter(pk__in=[pk for pk, _ in found[start : start + CHUNK]])
@@ -157,7 +157,7 @@ def revoke_rows(
     rows: UserSessionQuerySet, reason: str, at: datetime | None = None, *, waits: bool = True
 ) -> list[tuple[UUID, Any]]:
     """See UserSessionQuerySet.revoke(). Returns the id and the user of each row that it ended. For `waits`
-    see verdicts.invalidate()."""
+    see verdict_cache.invalidate()."""
     if not 0 < len(reason) <= 255 or "\0" in reason:
         raise ValueError("A reason must have 1 to 255 characters and no NUL.")
     rows._for_write = True
@@ -170,13 +170,13 @@ def revoke_rows(
             take_write_lock(rows)
             # Also for rows that another call revoked lately: its news may be on the way, or lost. And
             # before any row is locked, because a cache may let us wait.
-            since = now - conf.VERDICT_TTL - timedelta(seconds=verdicts.MARGIN)
+            since = now - conf.VERDICT_TTL - timedelta(seconds=verdict_cache.MARGIN)
             concerned = rows.filter(Q(is_revoked=False) | Q(revoked_at__gte=since)).order_by()
             users = set(concerned.values_list("user_id", flat=True))
-            verdicts.invalidate(users, using, waits=waits)
+            verdict_cache.invalidate(users, using, waits=waits)
         end = {"is_revoked": True, "revoked_at": now, "revoked_reason": reason}
         ended = [row for part in parts for row in update_returning(part, "id", "user_id", **end)]
-        verdicts.invalidate({user_id for _, user_id in ended} - users, using)  # of logins since then
+        verdict_cache.invalidate({user_id for _, user_id in ended} - users, using)  # of logins since then
     if ended:
         session_ids = [session_id for session_id, _ in ended]
         signals.rows_revoked.send(rows.model, session_ids=session_ids)
@@ -198,7 +198,7 @@ def trust_rows(rows: UserSessionQuerySet, is_trusted: bool = True) -> list[tuple
     with nullcontext() if len(parts) == 1 else transaction.atomic(using=rows.db, savepoint=False):
         each = (update_returning(part, "id", "user_id", is_trusted=is_trusted) for part in parts)
         changed = [row for found in each for row in found]
-    verdicts.invalidate({user_id for _, user_id in changed}, rows.db)
+    verdict_cache.invalidate({user_id for _, user_id in changed}, rows.db)
     return changed
 
 

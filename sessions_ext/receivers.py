@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.http import HttpRequest
 
-from . import authentication, make_room, step_up, verdicts
+from . import authentication, make_room, step_up, verdict_cache
 from .conf import conf
 from .db.expressions import Earlier
 from .db.locks import locked_values
@@ -25,6 +25,7 @@ from .lifetime import cookie_end
 from .mail import send_mail_about
 from .models import RevokedReason, UserSession
 from .new_device import is_new_device, is_one_mail_too_many
+from .querysets import by_shard
 from .requests import carries_token, request_at_hand
 from .signals import rows_revoked, session_started
 from .store import ID_KEY, STAMP_KEY, VerifiedStore, attach_user_session
@@ -167,7 +168,7 @@ def on_rows_revoked(sender: Any, session_ids: list[Any], **kwargs: Any) -> None:
 
 def on_session_saved(sender: Any, instance: UserSession, created: bool, using: str, **kwargs: Any) -> None:
     if not created:
-        verdicts.invalidate({instance.user_id}, using)
+        verdict_cache.invalidate({instance.user_id}, using)
 
 
 def on_session_started(
@@ -182,7 +183,7 @@ def before_user_saved(
     sender: Any, instance: Any, raw: bool, using: str, update_fields: Any = None, **kwargs: Any
 ) -> None:
     """Find out whether this save changes the password. One query for a save that may."""
-    verdicts.refresh_unchanged(instance, using, update_fields)
+    verdict_cache.refresh_unchanged(instance, using, update_fields)
     if raw or instance._state.adding or not _saves(sender, "password", update_fields):
         return
     stored = sender._base_manager.using(using).filter(pk=instance.pk).values_list("password", flat=True)
@@ -204,7 +205,7 @@ def on_user_saved(
     sessions = UserSession.objects.for_user(instance).using(using)
     if created:
         return
-    verdicts.invalidate({instance.pk}, using)
+    verdict_cache.invalidate({instance.pk}, using)
     if raw or using != router.db_for_write(UserSession):
         return
     if password == CHANGED:
@@ -224,7 +225,7 @@ def on_user_saved(
         # Django signs the other devices out, because they carry the old auth hash. But nobody has
         # changed the password: another stamp makes them outdated logins instead of revoked ones.
         update(sessions.active(), authenticated_at=Earlier("authenticated_at", timedelta(microseconds=1)))
-        verdicts.invalidate({instance.pk}, using)
+        verdict_cache.invalidate({instance.pk}, using)
     elif _saves(sender, "is_active", update_fields) and not instance.is_active and not _may_log_in(instance):
         sessions.revoke(RevokedReason.USER_DISABLED)
 
@@ -252,11 +253,12 @@ def before_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -
     """Lock the rows that go with the user in the order in which a revoke locks them. Otherwise the two
     may deadlock. Django deletes within a transaction. Among the rows are those of others, as whom the user
     acts."""
-    verdicts.invalidate({instance.pk}, using)
+    verdict_cache.invalidate({instance.pk}, using)
     if store := _store_at_hand(instance):
         store.is_ended_here = True
     going = UserSession.objects.using(using).filter(Q(user=instance.pk) | Q(impersonator=instance.pk))
-    verdicts.invalidate({user_id for _, user_id in locked_values(going, "user_id")} - {instance.pk}, using)
+    users = {user_id for each in by_shard(going) for _, user_id in locked_values(each, "user_id")}
+    verdict_cache.invalidate(users - {instance.pk}, using)
 
 
 def key_of(model: Any) -> Any:

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.dispatch import Signal
 
 __all__ = [
+    "refresh_token_used",
     "session_client_changed",
     "session_flagged",
     "session_limit_reached",
@@ -35,9 +36,16 @@ session_flagged = Signal()
 # Sends: session, request, previous_ip_address, ip_address.
 session_client_changed = Signal()
 
-# A cleanup ended. Sends: expired and revoked (how many rows it deleted), is_complete
-# (False if a bound stopped it with work left).
+# Somebody presented a refresh token. Sends: outcome, which is "rotated", "repeated" (within
+# REFRESH_GRACE), "replayed" (the session ended) or "refused".
+refresh_token_used = Signal()
+
+# A cleanup ended. Sends: expired, revoked and payloads (how many rows it deleted), is_complete
+# (False if a bound stopped it with work left), seconds (that it took).
 sessions_cleaned = Signal()
+
+# For this app alone: the CACHE was asked about a login, at once. Sends: is_hit.
+verdict_asked = Signal()
 
 # For this app alone: rows were revoked, and the transaction may still undo it. Sends: session_ids.
 rows_revoked = Signal()

@@ -4,7 +4,7 @@ A row's id comes from the session key, like that of a login that is adopted at i
 may be killed, and the next one goes on: what is there already is left alone. Each statement is a
 transaction of its own, the rows before the data that name them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -119,13 +119,15 @@ def take_over(
         keys = keys[: batches.room()]
         result += takeover.take(keys)
         if end_missing:
-            result += takeover.end_missing(last, keys[-1])
+            result = sum(takeover.end_missing(last, keys[-1], batch_size), result)
         last, batches.done = keys[-1], result.adopted + result.anonymous
         if progress:
             progress(result)
         batches.wait(sleep)
-    if end_missing:
-        result += takeover.end_missing(last)
+    for ended in takeover.end_missing(last, None, batch_size) if end_missing else ():
+        result += ended
+        if batches.is_over():
+            return result
     return replace(result, is_complete=True)
 
 
@@ -170,19 +172,21 @@ class Takeover:
                 return TakeoverResult(known=len(known)) + self._take(new)
         return TakeoverResult(known=len(known)) + self._take(new)
 
-    def end_missing(self, last: str, end: str | None = None) -> TakeoverResult:
+    def end_missing(self, last: str, end: str | None, number: int) -> Iterator[TakeoverResult]:
         """End the logins that were adopted under a key after `last`, up to `end`, which the package has
-        no more. Two queries, and three where there are any."""
-        here = self.table.filter(session_key__gt=last, **({"session_key__lte": end} if end else {}))
-        keys = set(here.values_list("session_key", flat=True))
-        keys -= set(self.rows.filter(session_key__in=keys).values_list("session_key", flat=True))
-        ids = {id_of_key(key): key for key in keys}
-        missing = UserSession.objects.primary.active().filter(pk__in=ids)
-        gone = list(missing.values_list("pk", flat=True))
-        if gone and not self.is_dry:
-            missing.filter(pk__in=gone).revoke(RevokedReason.LOGOUT)
-            self.table.filter(session_key__in=[ids[pk] for pk in gone]).delete()
-        return TakeoverResult(missing=len(gone))
+        no more; so many keys at once. Three queries each, and more where there are any."""
+        upto = self.table.filter(session_key__lte=end) if end else self.table.all()
+        here = upto.order_by("session_key").values_list("session_key", flat=True)
+        while keys := list(here.filter(session_key__gt=last)[:number]):
+            last = keys[-1]
+            there = set(self.rows.filter(session_key__in=keys).values_list("session_key", flat=True))
+            ids = {id_of_key(key): key for key in keys if key not in there}
+            missing = UserSession.objects.primary.active().filter(pk__in=ids)
+            gone = list(missing.values_list("pk", flat=True))
+            if gone and not self.is_dry:
+                missing.filter(pk__in=gone).revoke(RevokedReason.LOGOUT)
+                self.table.filter(session_key__in=[ids[pk] for pk in gone]).delete()
+            yield TakeoverResult(missing=len(gone))
 
     def _live(self) -> Any:
         return self.rows.filter(expire_date__gt=timezone.now()) if self.source.engine else self.rows

@@ -22,7 +22,7 @@ from django.utils.crypto import constant_time_compare
 from django.utils.encoding import force_bytes
 from django.views.decorators.debug import sensitive_variables
 
-from . import activity, authentication, endings
+from . import activity, authentication, endings, signals
 from .clients import client_ip
 from .conf import conf
 from .models import RevokedReason, UserSession
@@ -125,28 +125,38 @@ def refresh(token: str, request: HttpRequest | None = None) -> TokenPair | None:
     Answer None with a response: under ATOMIC_REQUESTS, an exception that leaves the view would also
     undo the end of the session.
     """
+    outcome, pair = _refresh(token, request)
+    signals.send_after_commit(
+        signals.refresh_token_used, UserSession, UserSession.objects.primary.db, outcome=outcome
+    )
+    return pair
+
+
+@sensitive_variables()
+def _refresh(token: str, request: HttpRequest | None) -> tuple[str, TokenPair | None]:
     claims = _decode(token, REFRESH)
     login = claims and _login(claims)
     if not claims or not login:
-        return None
+        return "refused", None
     session, backend_path = login
     if claims["jti"] == str(session.refresh_token_id):
         new_id = uuid4()
         if rotate_refresh_token(session, new_id):
             activity.record(session, request)
-            return _mint(session, backend_path, claims["stamp"])
+            return "rotated", _mint(session, backend_path, claims["stamp"])
         # Another request was first, or the session ended meanwhile.
         login = _login(claims)
         if not login:
-            return None
+            return "refused", None
         session, backend_path = login
     if claims["jti"] == str(session.previous_refresh_token_id) and _is_within_grace(session):
-        return _mint(session, backend_path, claims["stamp"])
+        return "repeated", _mint(session, backend_path, claims["stamp"])
     if session.revoke(RevokedReason.REFRESH_REUSE):
         logger.warning("session %s of user %s ended: refresh token used twice", session.pk, session.user_id)
         seen = session.last_activity_at, session.last_ip_address
         observe(session, Sighting(request, timezone.now(), client_ip(request), *seen, is_replay=True))
-    return None
+        return "replayed", None
+    return "refused", None
 
 
 @sensitive_variables()

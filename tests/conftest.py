@@ -10,6 +10,7 @@ import time_machine
 from asgiref.sync import async_to_sync
 from django.core.cache import cache as django_cache
 from django.core.signals import setting_changed
+from django.db import connection
 from django.dispatch import receiver
 from django.test import AsyncClient
 from django.utils import timezone, translation
@@ -40,6 +41,20 @@ NEEDS_PROCESSORS = {
     HERE / "tokens/test_races.py",
     HERE / "verdicts/test_races.py",
 }
+# Without a part that differs between databases.
+SAME_ON_ALL_DATABASES = {
+    HERE / "api/test_openapi.py",
+    HERE / "clients",
+    HERE / "docs",
+    HERE / "store/in_company",
+    HERE / "test_benchmarks.py",
+    HERE / "test_conf.py",
+    HERE / "test_demo.py",
+    HERE / "test_endings.py",
+    HERE / "test_imports.py",
+    HERE / "test_programs.py",
+    HERE / "test_servers.py",
+}
 # The suites of other packages have settings of their own.
 OTHERS = {"tests.company.settings": "company/coming_from", "tests.company.coming_from.settings": None}
 ignored = OTHERS.get(os.environ.get("DJANGO_SETTINGS_MODULE", ""), "company")
@@ -59,8 +74,14 @@ def pytest_collection_modifyitems(items) -> None:
     for item in items:
         if {"visitor", "demo"} & set(item.fixturenames):
             item.add_marker(pytest.mark.xdist_group("browser"))
+            if item.path.parent.name != "admin" or connection.vendor != "postgresql":
+                item.add_marker(
+                    pytest.mark.once
+                )  # Django's admin looks different from one version to the next
         elif {item.path, item.path.parent} & NEEDS_PROCESSORS:
             item.add_marker(pytest.mark.xdist_group("processors"))
+        if connection.vendor != "postgresql" and {item.path, item.path.parent} & SAME_ON_ALL_DATABASES:
+            item.add_marker(pytest.mark.once)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # so that it writes after all others

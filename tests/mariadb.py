@@ -17,6 +17,8 @@ SERVER = {
     # Nothing here outlives the run.
     "innodb-flush-log-at-trx-commit": 0,
     "innodb-doublewrite": 0,
+    "innodb-flush-method": "nosync",
+    "innodb-log-file-size": "256M",
     "innodb-fast-shutdown": 2,
     "innodb-buffer-pool-size": "256M",
     "skip-log-bin": 1,

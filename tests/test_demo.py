@@ -96,3 +96,9 @@ def test_the_curl_lines_of_step_up_work_as_pasted(environment, tmp_path):
     printed = paste("step-up.md", environment, tmp_path)
     assert re.findall(r"HTTP/1.1 (\d+)", printed) == ["200", "200"]
     assert re.findall(r'"revoked": (\d+)', printed) == ["2", "0"]
+
+
+def test_the_curl_line_of_the_metrics_works_as_pasted(environment, tmp_path):
+    printed = paste("metrics.md", environment, tmp_path)
+    assert 'sessions_ext_revoked_total{reason="admin"} 0.0' in printed.splitlines()
+    assert float(re.search(r"^sessions_ext_active (.*)$", printed, re.MULTILINE)[1]) > 0

@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection
+from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db.models.signals import pre_delete
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sessions_ext import activity
@@ -195,6 +197,51 @@ def test_a_deleted_users_sessions_go_with_them(user):
     kept = UserSessionFactory()
     get_user_model().objects.filter(pk=user.pk).delete()
     assert list(UserSession.objects.all()) == [kept]
+
+
+@pytest.mark.parametrize("is_received", [False, True])
+def test_a_row_is_deleted_by_one_statement_and_receivers_get_the_object(session, is_received):
+    received, kept = [], UserSessionFactory(user=session.user)
+
+    def receive(instance, **kwargs):
+        received.append(instance)
+
+    if is_received:
+        pre_delete.connect(receive, sender=UserSession)
+    try:
+        with CaptureQueriesContext(connection) as queries:
+            deleted = session.delete()
+    finally:
+        pre_delete.disconnect(receive, sender=UserSession)
+    assert deleted == (1, {"sessions_ext.UserSession": 1})
+    assert [query["sql"].split()[0] for query in queries].count("DELETE") == 1
+    assert session.pk is None
+    assert received == [session] * is_received
+    assert UserSession.objects.get() == kept
+
+
+def test_a_row_without_a_key_is_not_deleted(session):
+    with pytest.raises(ValueError, match="can't be deleted"):
+        UserSession(pk=None, user=session.user).delete()
+    assert UserSession.objects.get() == session
+
+
+def test_a_row_can_be_loaded_again_from_a_queryset(session, django_assert_num_queries):
+    UserSession.objects.update(is_trusted=True)
+    with django_assert_num_queries(1):
+        session.refresh_from_db(from_queryset=UserSession.objects.select_related("user"))
+        assert session.user.pk == session.user_id
+    assert session.is_trusted
+
+
+def test_saving_a_row_gives_it_to_nobody_else(session, user):
+    other = UserFactory()
+    session.user = other
+    with pytest.raises(DatabaseError), transaction.atomic():
+        session.save(update_fields=["location"])
+    with pytest.raises(IntegrityError), transaction.atomic():
+        session.save()
+    assert UserSession.objects.get().user == user
 
 
 def test_a_touch_writes_no_index(transactional_db):

@@ -62,7 +62,7 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server(tmp_path_factory):
     """The page's project, with a user, served by Django."""
     root = tmp_path_factory.mktemp("page")

@@ -32,7 +32,7 @@ def test_the_task_deletes_and_returns_the_counts(user):
         UserSessionFactory(user=user, expires_at=now - timedelta(days=1 + number))
     UserSessionFactory(user=user, revoked=True, revoked_at=now - timedelta(days=2))
     result = cleanup_sessions.enqueue(batch_size=1, max_rows=3, retention=24 * 3600)
-    assert result.return_value == {"expired": 3, "revoked": 0, "is_complete": False}
+    assert result.return_value == {"expired": 3, "revoked": 0, "is_complete": False, "payloads": 0}
     result = cleanup_sessions.enqueue(database="default", retention=24 * 3600)
-    assert result.return_value == {"expired": 0, "revoked": 1, "is_complete": True}
+    assert result.return_value == {"expired": 0, "revoked": 1, "is_complete": True, "payloads": 0}
     assert not UserSession.objects.exists()

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from ..models import UserSession
 from ..querysets import UserSessionQuerySet
 from .actions import TEMPLATES, list_url
-from .display import SHOWN
+from .timeline import SHOWN
 
 
 class _NoForms(BaseInlineFormSet):  # type: ignore[type-arg]

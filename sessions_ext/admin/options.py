@@ -26,8 +26,8 @@ from ..templatetags.sessions_ext_admin import badge, when
 from . import overview
 from .actions import EVERYWHERE, TEMPLATES, SessionActions
 from .changelist import BoundedPaginator, UserSessionChangeList
-from .display import SHOWN, events, rendered
 from .filters import DeviceFilter, ImpersonatedFilter, LastActiveFilter, ReasonFilter, StateFilter
+from .timeline import SHOWN, events, rendered
 
 NONE = "\u2013"
 

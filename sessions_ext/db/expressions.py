@@ -42,20 +42,12 @@ class AppendMissing(models.Func):
         return sql, [*params, *params]
 
 
-class Earlier(models.Func):
+class Earlier(models.ExpressionWrapper):  # type: ignore[type-arg]
     """A time column, moved back by a duration."""
 
-    output_field = models.DateTimeField()
-
     def __init__(self, column: str, by: timedelta) -> None:
-        super().__init__(models.F(column) - models.Value(by))
+        super().__init__(models.F(column) - models.Value(by), output_field=models.DateTimeField())
         self.by = by
-
-    def as_sql(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, *args: Any, **context: Any
-    ) -> tuple[str, Any]:
-        (moved,) = self.get_source_expressions()
-        return compiler.compile(moved)
 
     def as_postgresql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any

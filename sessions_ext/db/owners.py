@@ -5,7 +5,7 @@ that names one runs on one shard, and only such a statement may lock rows (SELEC
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from django.db import models
+from django.db import connections, models
 from django.db.models.expressions import Col
 from django.db.models.lookups import Exact
 from django.db.models.sql.where import AND
@@ -22,6 +22,19 @@ def everything_like(rows: Q) -> Q:
     for condition in _owners(rows):
         everything.query.where.add(condition, AND)
     return everything
+
+
+def is_distributed(table: str, using: str) -> bool:
+    """Whether Citus has spread this table over its nodes, or copied it to them. One or two queries."""
+    if connections[using].vendor != "postgresql":
+        return False
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT to_regclass('pg_dist_partition') IS NOT NULL")
+        if not cursor.fetchone()[0]:
+            return False
+        quoted = connections[using].ops.quote_name(table)
+        cursor.execute("SELECT 1 FROM pg_dist_partition WHERE logicalrelid = to_regclass(%s)", [quoted])
+        return cursor.fetchone() is not None
 
 
 def one_by_one(rows: Q, column: str) -> list[Q]:

@@ -1,6 +1,7 @@
 """Fresh logins at the API: what asks for one, and how a client confirms."""
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 from django.test import Client
@@ -283,6 +284,25 @@ def test_a_session_that_ends_meanwhile_is_not_confirmed(old, rf, client, user):
     old.session.revoke("meanwhile")
     assert tokens.confirm(request) is None
     assert problem(confirm(old)) == "401 not_authenticated"
+
+
+def test_a_session_that_ends_amid_the_confirmation_is_not_confirmed(old, rf, monkeypatch):
+    request = rf.post("/", headers=old.headers)
+    assert tokens.authenticate(request, old.tokens["access_token"])
+    rotate = tokens.rotate_refresh_token
+
+    def rotate_and_revoke(session, token_id):
+        return rotate(session, token_id) and session.revoke("meanwhile")
+
+    monkeypatch.setattr(tokens, "rotate_refresh_token", rotate_and_revoke)
+    assert tokens.confirm(request) is None
+
+
+def test_async_code_confirms_as_well(old, rf):
+    request = rf.post("/", headers=old.headers)
+    assert tokens.authenticate(request, old.tokens["access_token"])
+    pair = async_to_sync(tokens.aconfirm)(request)
+    assert tokens.verify(pair.access_token).is_fresh()
 
 
 def test_a_session_that_ends_while_the_password_is_checked_is_not_confirmed(client, old, user, settings):

@@ -29,10 +29,10 @@ def count(site, number):
     from django.utils import timezone
 
     if apps.is_installed("sessions_ext"):
-        from sessions_ext import verdicts
+        from sessions_ext import verdict_cache
         from sessions_ext.models import UserSession
 
-        verdicts.invalidate([site.user.pk], connection.alias)
+        verdict_cache.invalidate([site.user.pk], connection.alias)
         UserSession.objects.update(last_activity_at=timezone.now() - timedelta(minutes=2))
     queries = 0
 

@@ -65,14 +65,14 @@ def test_each_statement_finds_its_place_on_the_index_and_sorts_nothing(statistic
             for number in range(1000):
                 revoked(each, [now - DAY], expires_at=now + number * 617 % 1000 * DAY)
     analyze()
-    make(user, [now + DAY + number * TICK for number in range(3000)])
-    make(user, [now - DAY - number * TICK for number in range(3000)])
-    revoked(user, [now - 2 * RETENTION - number * TICK for number in range(1500)])
-    revoked(user, [now - 3 * RETENTION] * 1500)
+    make(user, [now + DAY + number * TICK for number in range(1500)])
+    make(user, [now - DAY - number * TICK for number in range(1500)])
+    revoked(user, [now - 2 * RETENTION - number * TICK for number in range(750)])
+    revoked(user, [now - 3 * RETENTION] * 750)
     if statistics == "new":
         analyze()
     with plans() as found:
-        assert UserSession.objects.cleanup(batch_size=250) == CleanupResult(3000, 3000, True)
+        assert UserSession.objects.cleanup(batch_size=125) == CleanupResult(1500, 1500, True)
     places = [plan for sql, plan in found if sql.startswith("SELECT")]
     ranges = [plan for sql, plan in found if sql.startswith("DELETE")]
     assert len(places) + len(ranges) == len(found)

@@ -162,6 +162,7 @@ def test_the_counts_are_sent_once_for_a_run(user, receiver_of, django_capture_on
     revoked(user, [NOW - 2 * RETENTION] * 2)
     with django_capture_on_commit_callbacks(execute=True):
         UserSession.objects.cleanup(batch_size=2, max_rows=6)
+    assert [each.pop("seconds") > 0 for each in received] == [True]
     assert received == [{"expired": 5, "revoked": 1, "is_complete": False, "payloads": 0}]
 
 

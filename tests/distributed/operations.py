@@ -11,7 +11,7 @@ from django.test import Client, RequestFactory, override_settings
 from django.urls import reverse
 from django.utils import timezone
 
-from sessions_ext import activity, authentication, tokens
+from sessions_ext import activity, authentication, make_room, tokens
 from sessions_ext.models import UserSession
 from sessions_ext.new_device import link_to_end
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
@@ -102,7 +102,7 @@ for _name in ("revoke", "touch", "trust", "untrust", "delete"):
 
     operation(f"UserSessionQuerySet.{_name}")(_of_user)
     operation(f"UserSessionQuerySet.{_name} of everybody")(_of_everybody)
-for _name in ("active", "expired", "revoked", "ended", "newest_first", "oldest_first"):
+for _name in ("active", "expired", "revoked", "own", "ended", "newest_first", "oldest_first"):
     operation(f"UserSessionQuerySet.{_name}")(lambda world, name=_name: list(getattr(world.rows, name)()))
 
 
@@ -124,6 +124,18 @@ def _signed_in_since(world):
 @operation("revoke the others")
 def _revoke_others(world):
     assert world.rows.active().exclude(pk=world.session.pk).revoke("user")
+
+
+@operation("revoke, where users act as others")
+def _revoke_acting(world):
+    world.of_somebody.impersonator = world.user
+    world.of_somebody.save()
+    with override_settings(
+        SESSIONS_EXT=settings.SESSIONS_EXT | {"IMPERSONATOR": "tests.impersonation.site.impersonator"}
+    ):
+        assert world.rows.active().revoke("user")
+    world.of_somebody.refresh_from_db()
+    assert world.of_somebody.is_revoked
 
 
 @operation("save some fields")
@@ -280,6 +292,24 @@ def _page_trust(world):
         assert world.browser.post(path, {"trust": trust}).status_code == 302
 
 
+@operation("page reauthenticate")
+def _page_reauthenticate(world):
+    assert (
+        world.browser.post(reverse("sessions_ext:reauthenticate"), {"password": "password"}).status_code
+        == 302
+    )
+
+
+@operation("page make_room")
+def _page_make_room(world):
+    path = reverse("sessions_ext:make_room", args=[make_room.token_for(world.user)])
+    with override_settings(SESSIONS_EXT=settings.SESSIONS_EXT | {"MAX_SESSIONS": 1, "ON_LIMIT": "deny"}):
+        assert Client().get(path).status_code == 200
+        assert Client().post(path, {"session": world.session.pk}).status_code == 200
+    world.session.refresh_from_db()
+    assert world.session.is_revoked
+
+
 @operation("page not_me")
 def _page_not_me(world):
     link = link_to_end(world.session, world.request).removeprefix("http://testserver")
@@ -321,6 +351,7 @@ def _api(name: str, method: str, path: str, data: object = None, status: int = 2
 _api("list_sessions", "GET", "/sessions?state=all")
 _api("revoke_other_sessions", "DELETE", "/sessions")
 _api("get_current_session", "GET", "/sessions/current")
+_api("confirm", "POST", "/sessions/current/confirm", {"password": "password"})
 _api("logout", "DELETE", "/sessions/current", status=204)
 _api("get_session", "GET", "/sessions/{world.session.pk}")
 _api("trust_session", "PATCH", "/sessions/{world.session.pk}", {"is_trusted": True})

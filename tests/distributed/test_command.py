@@ -6,9 +6,11 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
+from sessions_ext.db.owners import is_distributed
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserSessionFactory
 from tests.distributed.statements import OWNER, TABLE
@@ -130,6 +132,19 @@ def test_a_table_that_is_distributed_is_left_alone():
 
 
 @pytest.mark.usefixtures("_stand_in")
+def test_a_check_asks_for_the_setting_once_the_table_is_distributed(settings):
+    def ids():
+        return [message.id for message in run_checks(tags=["database"], databases=["default"])]
+
+    assert "sessions_ext.W017" not in ids()
+    distribute()
+    assert "sessions_ext.W017" in ids()
+    settings.SESSIONS_EXT = {"DISTRIBUTED": True}
+    assert "sessions_ext.W017" not in ids()
+    assert "sessions_ext.W017" not in [message.id for message in run_checks(tags=["database"])]
+
+
+@pytest.mark.usefixtures("_stand_in")
 def test_foreign_keys_that_lead_to_sessions_are_named():
     run(f'CREATE TABLE badges (session uuid CONSTRAINT of_session REFERENCES "{TABLE}")')
     with pytest.raises(CommandError, match=r"badges\.of_session.*db_constraint=False"):
@@ -154,6 +169,7 @@ def test_without_the_extension_it_says_so_and_changes_nothing():
 
 
 def test_a_database_that_is_no_postgresql_is_refused():
+    assert not is_distributed(TABLE, "other")
     with pytest.raises(CommandError, match="'other' is no PostgreSQL"):
         distribute(database="other")
 

@@ -60,6 +60,7 @@ def test_rows_are_locked_user_by_user_and_users_in_order(distributed):
             assert f'"user_id" = {user}' in sql
 
 
+@on_postgresql
 @pytest.mark.django_db(transaction=True)
 def test_a_revoke_that_fails_for_one_user_ends_nobodys_sessions(of_two_users, settings):
     settings.SESSIONS_EXT = {"DISTRIBUTED": True}

@@ -64,7 +64,7 @@ def test_the_error_codes_are_those_of_the_code():
     assert told == {code: status for code, (status, _) in PROBLEMS.items()}
 
 
-@pytest.mark.parametrize("command", ["cleanup_sessions", "adopt_sessions"])
+@pytest.mark.parametrize("command", ["cleanup_sessions", "distribute_sessions", "adopt_sessions"])
 def test_the_options_are_those_of_the_command(command):
     parser = load_command_class("sessions_ext", command).create_parser("manage.py", "x")
     options = {

@@ -3,7 +3,7 @@
 import pytest
 from django.db import transaction
 
-from sessions_ext import outages, querysets, tokens, verdicts
+from sessions_ext import outages, querysets, tokens, verdict_cache
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
 from tests.verdicts.asking import sign_in, verify
@@ -73,7 +73,7 @@ def test_the_sessions_of_one_user_hold_nobody_elses(user):
 
 
 def test_a_bulk_revoke_ends_the_verdicts_of_all(monkeypatch):
-    monkeypatch.setattr(verdicts, "CHUNK", 2)
+    monkeypatch.setattr(verdict_cache, "CHUNK", 2)
     monkeypatch.setattr(outages, "CHUNK", 2)
     sessions = UserSessionFactory.create_batch(5)
     for session in sessions:

@@ -7,7 +7,7 @@ from django.core.cache import cache
 from django.core.cache.backends.locmem import LocMemCache
 from django.db import connection, models, transaction
 
-from sessions_ext import outages, verdicts
+from sessions_ext import outages, verdict_cache
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserSessionFactory
 from tests.verdicts.asking import verify
@@ -23,10 +23,10 @@ def paused(monkeypatch):
 
     def run(ask, meanwhile):
         reached, go_on = threading.Event(), threading.Event()
-        keep, results = verdicts.set, []
+        keep, results = verdict_cache.set, []
 
         def wait_and_keep(session, hashes, version):
-            monkeypatch.setattr(verdicts, "set", keep)
+            monkeypatch.setattr(verdict_cache, "set", keep)
             reached.set()
             assert go_on.wait(20)
             keep(session, hashes, version)
@@ -37,7 +37,7 @@ def paused(monkeypatch):
             finally:
                 connection.close()
 
-        monkeypatch.setattr(verdicts, "set", wait_and_keep)
+        monkeypatch.setattr(verdict_cache, "set", wait_and_keep)
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
         assert reached.wait(20)
@@ -102,7 +102,7 @@ def test_a_second_revoke_that_returns_first_has_ended_the_verdict(user, monkeypa
     thread.start()
     assert reached.wait(20)
     # What a revoke of another session of theirs, which began before and ends now, does meanwhile.
-    verdicts.invalidate({user.pk}, "default")
+    verdict_cache.invalidate({user.pk}, "default")
     assert UserSession.objects.filter(pk=session.pk).revoke("again") == 0
     after = verify(session)
     go_on.set()

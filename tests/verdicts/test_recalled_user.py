@@ -8,7 +8,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth import get_user_model
 from django.core.cache.backends.locmem import LocMemCache
 
-from sessions_ext import tokens, verdicts
+from sessions_ext import tokens, verdict_cache
 from sessions_ext.testing import UserSessionFactory, log_in
 from tests.users.models import Person
 from tests.verdicts.asking import sign_in, verify
@@ -206,7 +206,7 @@ def test_a_user_who_cannot_be_made_from_the_cache_is_asked_for(user, monkeypatch
     def fail(*args):
         raise NoPasswordError
 
-    monkeypatch.setattr(verdicts, "_instance", fail)
+    monkeypatch.setattr(verdict_cache, "_instance", fail)
     for _ in range(2):
         assert verify(session) == session
     assert "NoPasswordError" in caplog.text

@@ -5,6 +5,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from sessions_ext.db.owners import is_distributed
 from sessions_ext.models import UserSession
 
 REFERENCE, COLOCATED = "reference", "colocated"
@@ -52,7 +53,7 @@ class Command(BaseCommand):
             )
         with transaction.atomic(using=database):
             # Read before the first statement changes anything.
-            for step in list(_steps(connection, options["users"], is_installed)):
+            for step in list(_steps(connection, options["users"])):
                 self.stdout.write(f"-- {step.why}\n{step.sql};")
                 if not options["dry_run"]:
                     _run(connection, step.sql)
@@ -63,7 +64,7 @@ class Command(BaseCommand):
             self.stderr.write("Now set SESSIONS_EXT['DISTRIBUTED'] to True and restart all processes.")
 
 
-def _steps(connection: BaseDatabaseWrapper, users: str, is_installed: bool) -> Iterator[Step]:
+def _steps(connection: BaseDatabaseWrapper, users: str) -> Iterator[Step]:
     quote = connection.ops.quote_name
 
     def text(name: str) -> str:
@@ -73,7 +74,7 @@ def _steps(connection: BaseDatabaseWrapper, users: str, is_installed: bool) -> I
     key: Any = owner.target_field
     constraints = _constraints(connection, table)
     _refuse_references(connection, table)
-    if is_installed and _is_distributed(connection, table):
+    if is_distributed(table, connection.alias):
         raise CommandError(f"{table} is distributed already.")
     yield Step(
         "Citus wants it in a transaction in which tables with foreign keys are distributed.",
@@ -82,7 +83,7 @@ def _steps(connection: BaseDatabaseWrapper, users: str, is_installed: bool) -> I
     # A user model that inherits a table has its rows in both.
     for model in (*reversed(key.model._meta.all_parents), key.model):
         name = model._meta.db_table
-        if is_installed and _is_distributed(connection, name):
+        if is_distributed(name, connection.alias):
             continue
         if users == REFERENCE:
             yield Step(
@@ -154,11 +155,6 @@ def _constraints(connection: BaseDatabaseWrapper, table: str) -> dict[str, Any]:
     if not found:
         raise CommandError(f"There is no table {table}. Run migrate first.")
     return found
-
-
-def _is_distributed(connection: BaseDatabaseWrapper, table: str) -> bool:
-    sql = "SELECT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = to_regclass(%s))"
-    return bool(_ask(connection, sql, connection.ops.quote_name(table)))
 
 
 def _ask(connection: BaseDatabaseWrapper, sql: str, *params: str) -> Any:

@@ -256,11 +256,25 @@ def test_with_end_missing_a_logout_on_the_site_before_ends_what_was_adopted(sign
     own.log_in(after, newcomer)
     assert run(dry_run=True, end_missing=True)["missing"] == 1
     assert row_of(user).is_active
-    assert run(end_missing=True)["missing"] == 1
+    assert run(end_missing=True, batch_size=1)["missing"] == 1
     assert row_of(user).revoked_reason == RevokedReason.LOGOUT
     assert captured.sees(after) == ""
     assert (other.sees(after), own.sees(after)) == (stays.get_username(), newcomer.get_username())
     assert "missing" not in run(end_missing=True)
+
+
+@by_user_sessions
+def test_ending_the_missing_stops_at_a_bound_and_goes_on(sign_in, run, theirs):
+    for _ in range(2):
+        sign_in()
+    run()
+    theirs.delete()
+    with pytest.raises(SystemExit) as stopped:
+        run(end_missing=True, batch_size=1, max_seconds=0)
+    assert stopped.value.code == 75
+    assert UserSession.objects.active().count() == 1
+    assert run(end_missing=True) == {"missing": 1}
+    assert not UserSession.objects.active().exists()
 
 
 PAGES = {
