@@ -13,9 +13,11 @@ __all__ = ["hijack", "loginas", "who_acts"]
 
 def hijack(request: HttpRequest, user: Any) -> Any:
     """Of django-hijack: its views, and those that inherit from them."""
+    view_class = getattr(_view_of(request), "view_class", None)
+    if view_class is None:
+        return None
     from hijack.views import AcquireUserView, ReleaseUserView
 
-    view_class = getattr(_view_of(request), "view_class", object)
     return who_acts(request) if issubclass(view_class, AcquireUserView | ReleaseUserView) else None
 
 
