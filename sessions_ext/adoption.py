@@ -25,6 +25,8 @@ def adopt(
     session_id, sessions = id_of_key(session_key or uuid.uuid4().hex), UserSession.objects
     try:
         if session := sessions.verify(user.pk, session_id):
+            # A cookie from before the adoption is older than any confirmation since.
+            session.carries_latest_proof = session.authenticated_at < session.created_at
             return session
         session = sessions.start(user, request=request, expires_at=expires_at, _id=session_id)
     except IntegrityError:

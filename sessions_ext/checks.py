@@ -3,6 +3,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+from asgiref.sync import iscoroutinefunction
 from django.apps import apps
 from django.conf import settings
 from django.core import checks
@@ -107,9 +108,13 @@ def check_paths(**kwargs: Any) -> Iterable[CheckMessage]:
     elsewhere = _value("REAUTHENTICATE_URL") or ""
     named += [("REAUTHENTICATE_URL", elsewhere)] if is_dotted(elsewhere) else []
     for name, path in [*named, *(("OBSERVERS", path) for path in _value("OBSERVERS") or ())]:
-        if isinstance(path, str) and not callable(_imported(path)):
+        if not isinstance(path, str):
+            continue
+        found = _imported(path)
+        # A coroutine that nobody awaits is true, and refuses no login.
+        if not callable(found) or iscoroutinefunction(found):
             yield Error(
-                f"SESSIONS_EXT[{name!r}] is {path!r}, which is not an importable callable.",
+                f"SESSIONS_EXT[{name!r}] is {path!r}, which is not an importable callable that is sync.",
                 id="sessions_ext.E008",
             )
 

@@ -56,7 +56,7 @@ def why(session: UserSession) -> SessionEnded | None:
         return SessionEnded(EXPIRED if session.expires_at <= timezone.now() else IDLE)
     if session.is_impersonated:
         return SessionEnded(RevokedReason.IMPERSONATOR.value)
-    return SessionEnded(reason if reason in REASONS else OTHER)
+    return SessionEnded(reason if reason in RevokedReason.values and reason in REASONS else OTHER)
 
 
 def of_login(user_id: Any, session_id: Any, holds: Callable[[str], bool]) -> tuple[SessionEnded | None, bool]:
@@ -73,8 +73,13 @@ def of_login(user_id: Any, session_id: Any, holds: Callable[[str], bool]) -> tup
     since = arrival()
     if since is not None and session.revoked_at is not None and session.revoked_at >= since:
         return None, True
+    return of_session(session, holds), False
+
+
+def of_session(session: UserSession, holds: Callable[[str], bool]) -> SessionEnded | None:
+    """The same of a session that is at hand, and for a login that found it active. No query."""
     ended = why(session)
     if ended and ended.reason != RevokedReason.PASSWORD_CHANGE:
         hashes = list(auth_hashes(session.user))
         ended = ended if not hashes or any(map(holds, hashes)) else None
-    return ended, False
+    return ended

@@ -13,9 +13,11 @@ __all__ = ["hijack", "loginas", "who_acts"]
 
 def hijack(request: HttpRequest, user: Any) -> Any:
     """Of django-hijack: its views, and those that inherit from them."""
+    view_class = getattr(_view_of(request), "view_class", None)
+    if view_class is None:
+        return None
     from hijack.views import AcquireUserView, ReleaseUserView
 
-    view_class = getattr(_view_of(request), "view_class", object)
     return who_acts(request) if issubclass(view_class, AcquireUserView | ReleaseUserView) else None
 
 
@@ -32,7 +34,9 @@ def who_acts(request: HttpRequest) -> Any:
     """Who was signed in when this request came: whoever acted in that session, or else its user. For a
     login that takes the place of that session. Raises PermissionDenied where nobody was, or where that
     session has been ended meanwhile."""
-    replaced = getattr(request.session, "replaced_login", None)
+    store = request.session
+    # Nothing is flushed where people act as who they are already.
+    replaced = getattr(store, "replaced_login", None) or getattr(store, "login", None)
     if replaced is None or replaced.user is None:
         raise PermissionDenied("Nobody is signed in who could act as another user.")
     return replaced.session.impersonator or replaced.user

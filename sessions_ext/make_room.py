@@ -15,17 +15,18 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from . import authentication, limits
-from .models import UserSession
-from .querysets import UserSessionQuerySet
+from .db.locks import seeing_latest, take_write_lock
+from .models import RevokedReason, UserSession
+from .querysets import UserSessionQuerySet, revoke_rows
 
 SALT, LIFETIME = "sessions_ext.make_room", timedelta(minutes=10)
 
 
 class Holder(NamedTuple):
-    """Who met the limit, and when."""
+    """Who met the limit, and when they were given a token for that, if they were."""
 
     user: Any
-    since: datetime
+    since: datetime | None = None
 
 
 def token_for(user: Any) -> str:
@@ -54,13 +55,24 @@ def holder_of(token: str) -> Holder | None:
 
 def is_over(holder: Holder) -> bool:
     """Whether somebody has signed in since: then the token has done its work. One query."""
-    return _of(holder.user).filter(created_at__gt=holder.since).exists()
+    return holder.since is not None and _of(holder.user).filter(created_at__gt=holder.since).exists()
 
 
 def has_room(user: Any, request: HttpRequest) -> bool:
     """Whether a login would go through now. One query."""
     limit = limits.limit_of(user, request)
     return limit is None or sessions_in_the_way(user).count() < limit
+
+
+def end(holder: Holder, session_id: str, request: HttpRequest) -> None:
+    """End one of their sessions, unless there is room by now, or would be none without it: several calls at
+    once wait for each other, as logins do. Raises ValidationError for what is no id."""
+    rows, limit = sessions_in_the_way(holder.user), limits.limit_of(holder.user, request)
+    with seeing_latest(rows.db):
+        limits.lock(holder.user, rows.db)
+        take_write_lock(rows)
+        if limit and rows.count() >= limit and not is_over(holder):
+            revoke_rows(rows.filter(pk=session_id), RevokedReason.USER, waits=False)  # logins wait for this
 
 
 def sessions_in_the_way(user: Any) -> UserSessionQuerySet:

@@ -71,6 +71,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         client = clients.describe(request, ip_address, user_agent)
         is_impersonated = impersonator is not None and impersonator.pk != user.pk
         latest = now + longest(is_impersonated)
+        long_ago = now - conf.LIFETIME - (conf.REAUTHENTICATE_AFTER or timedelta(0))
         session: UserSession = self.model(
             user_id=user.pk,
             device_info=client.device_info,
@@ -82,7 +83,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
             last_activity_at=now,
             # Nobody knows when the person in an adopted login last proved who they are. Nor does whoever
             # begins or ends to act as another.
-            authenticated_at=now - conf.LIFETIME if _id or impersonator else now,
+            authenticated_at=long_ago if _id or impersonator else now,
             impersonator=impersonator if is_impersonated else None,
             expires_at=min(expires_at or latest, latest),
             refresh_token_id=refresh_token_id,

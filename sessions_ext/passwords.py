@@ -50,7 +50,7 @@ def is_password_of(request: HttpRequest, user: Any, password: str) -> bool:
     try:
         if ask_backends(request, names, password, lambda found: found.pk == user.pk):
             return True
-        if _only_others_know_hashes() and user.check_password(password):
+        if _only_others_know_hashes(names) and user.check_password(password):
             return True
     except PermissionDenied:
         pass
@@ -74,9 +74,16 @@ def report_failure(request: HttpRequest, username: str) -> None:
     user_login_failed.send(sender=__name__, credentials={"username": username}, request=request)
 
 
-def _only_others_know_hashes() -> bool:
-    """Whether the project's backends use Django's hashes, and none of them is asked by the user name."""
-    backends: list[Any] = [each for each in auth.get_backends() if isinstance(each, ModelBackend)]
+def _only_others_know_hashes(names: list[dict[str, str]]) -> bool:
+    """Whether the project's backends use Django's hashes, and none of them is asked by the user name. One
+    that takes a password, but for none of the `names`, is one of those."""
+
+    def knows(backend: Any) -> bool:
+        takes_password = "password" in signature(backend.authenticate).parameters
+        is_asked = any(_takes(backend, name) for name in names)
+        return isinstance(backend, ModelBackend) or (takes_password and not is_asked)
+
+    backends: list[Any] = list(filter(knows, auth.get_backends()))
     asked = (type(each).authenticate is ModelBackend.authenticate for each in backends)
     return bool(backends) and not any(asked)
 
@@ -87,4 +94,5 @@ def _takes(backend: Any, name: dict[str, str]) -> bool:
         taken.bind(None, **name, password="")
     except TypeError:
         return False
-    return "username" in name or name.keys() <= taken.parameters.keys()
+    # One that takes anything, but names a user name, needs that.
+    return "username" in name or name.keys() <= taken.parameters.keys() or "username" not in taken.parameters

@@ -9,6 +9,7 @@ from django.contrib.auth.hashers import get_hasher, identify_hasher, is_password
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
+from django.core.exceptions import PermissionDenied
 from django.db import router
 from django.db.models import Q
 from django.db.models.signals import post_save, pre_delete, pre_save
@@ -73,11 +74,9 @@ def on_login(
         store.waits_for_cookie = True
         return
     try:
-        session = _row_of(store, user) or UserSession.objects.start(
-            user,
-            request=request,
-            expires_at=cookie_end(store),
-            impersonator=authentication.impersonator_of(request, user),
+        impersonator = authentication.impersonator_of(request, user)
+        session = _row_of(store, user, impersonator) or UserSession.objects.start(
+            user, request=request, expires_at=cookie_end(store), impersonator=impersonator
         )
     except BaseException as error:
         _undo_login(request, store)
@@ -92,18 +91,23 @@ def on_login(
     attach_user_session(request)
 
 
-def _row_of(store: Any, user: Any) -> UserSession | None:
+def _row_of(store: Any, user: Any, impersonator: Any) -> UserSession | None:
     """The row to keep if the same user logs in again. Its session key and `authenticated_at` become
-    new."""
+    new. Where somebody acts as the user, or has until now, the row ends, and the login has one of its own."""
     if isinstance(store, VerifiedStore):
         current = store.login and store.login.session.pk
     else:
         current = store.get(ID_KEY)
-    session = UserSession.objects.verify(user.pk, current) if current else None
-    if session is None or not authentication.renew(session):
+    if not current:
         return None
     store.cycle_key()
-    return session
+    session = UserSession.objects.verify(user.pk, current)
+    if impersonator or (session and session.is_impersonated):
+        is_ended = session is not None and session.revoke(RevokedReason.LOGOUT)
+        if impersonator and not is_ended:
+            raise PermissionDenied("The session to act from has ended meanwhile.")
+        return None
+    return session if session and authentication.renew(session) else None
 
 
 def _comes_with_each_request(store: Any) -> bool:

@@ -118,8 +118,9 @@ def is_acting(request: HttpRequest) -> bool:
 
 
 def may_be_asked(request: HttpRequest) -> bool:
-    """Whether there is a way for this person to prove again who they are."""
-    return bool(conf.REAUTHENTICATE_URL) or has_password(request)
+    """Whether there is a way for this person to prove again who they are. Who acts as somebody else is asked
+    as well, and has none."""
+    return is_acting(request) or bool(conf.REAUTHENTICATE_URL) or has_password(request)
 
 
 def url_elsewhere(request: HttpRequest) -> str:

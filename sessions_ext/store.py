@@ -159,7 +159,7 @@ class VerifiedStore(RenewsKey, LeavesCookie):
     def set_login(self, session: UserSession, user: Any) -> None:
         """Make this store the login of this user by this row."""
         self[ID_KEY] = str(session.pk)
-        self[STAMP_KEY] = authentication.stamp(session)
+        self._carry_proof(session)
         self._login = authentication.Login(session, user)
         self._is_late = self.is_ended_here = self.has_changed_password = False
         self.new_hash = None
@@ -168,7 +168,12 @@ class VerifiedStore(RenewsKey, LeavesCookie):
     def renew_login(self, session: UserSession) -> None:
         """Carry the latest proof, under a new session key."""
         self.cycle_key()
-        self[STAMP_KEY] = authentication.stamp(session)
+        self._carry_proof(session)
+
+    def _carry_proof(self, session: UserSession) -> None:
+        # A copy from before the latest proof stays one, whatever a page does to its data or its key.
+        older = self.get(STAMP_KEY, 0)
+        self[STAMP_KEY] = authentication.stamp(session) if session.carries_latest_proof else older
 
     def ignore_next_flush(self, request: Any) -> None:
         """Ignore the next flush, and make the request anonymous by it. Django's logout() always flushes
@@ -222,7 +227,7 @@ class VerifiedStore(RenewsKey, LeavesCookie):
         self._get_session()
         super().cycle_key()
         if self._login:
-            self[STAMP_KEY] = authentication.stamp(self._login.session)
+            self._carry_proof(self._login.session)
         self.new_hash = None  # update_session_auth_hash() begins with a new key
 
     def save(self, must_create: bool = False) -> None:
@@ -289,7 +294,7 @@ class VerifiedStore(RenewsKey, LeavesCookie):
         elif login.ends:
             login.session.revoke(login.ends)
             self._forget()
-            self._tell(endings.why(login.session))
+            self._tell(endings.of_session(login.session, holds))
         elif login.is_outdated:
             self._forget()
             self._is_late = True

@@ -287,10 +287,9 @@ class MakeRoomView(SecretLinkView):
 
     def post(self, request: HttpRequest, token: str) -> HttpResponse:
         holder = make_room.holder_of(token)
-        if holder and not make_room.is_over(holder) and not make_room.has_room(holder.user, request):
-            sessions = make_room.sessions_in_the_way(holder.user)
+        if holder:
             with suppress(ValidationError):  # what is no id ends nothing
-                sessions.filter(pk=request.POST.get("session", "")).revoke(RevokedReason.USER)
+                make_room.end(holder, request.POST.get("session", ""), request)
         return self.get(request, token)
 
     def answer(self, state: str, status: int = 200, **context: Any) -> HttpResponse:

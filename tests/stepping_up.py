@@ -72,6 +72,13 @@ def by_a_package(request):
     return HttpResponse("ok")
 
 
+def emptied(request):
+    """The page removes all that it does not know to be Django's."""
+    for key in [key for key, _ in request.session.items() if not key.startswith("_auth")]:
+        del request.session[key]
+    return HttpResponse("ok")
+
+
 def elsewhere(request):
     return "/sso/"
 
@@ -92,6 +99,7 @@ urlpatterns = [
     path("aconfirmed/", aconfirmed),
     path("failing/", failing),
     path("by-a-package/", by_a_package),
+    path("emptied/", emptied),
     path("fresh/", fresh),
     path("sso/", fresh, name="sso"),
     path("", include("tests.urls")),

@@ -325,6 +325,11 @@ def test_an_observer_that_is_not_there_is_reported():
     assert "'no.such'" in message.msg
 
 
+@pytest.mark.parametrize("setting", ["IS_ACTIVITY", "LOGIN_HOOK"])
+def test_an_async_function_is_reported_since_nobody_would_await_it(setting):
+    assert ids(SESSIONS_EXT={setting: "sessions_ext.tokens.alogin"}) == ["E008"]
+
+
 @pytest.mark.parametrize("path", [".relative", "..up"])
 def test_a_relative_path_is_reported(path):
     assert ids(SESSIONS_EXT={"LOCATION": path}) == ["E008"]

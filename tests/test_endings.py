@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.hashers import make_password
 from django.contrib.messages import get_messages
 from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpResponse, JsonResponse
@@ -117,7 +118,9 @@ def test_each_of_these_reasons_is_told(browser, see, user, reason):
     assert see() == told(reason)
 
 
-@pytest.mark.parametrize("reason", ["not_me", "suspicious", "refresh_reuse", "stolen laptop", "other: x"])
+@pytest.mark.parametrize(
+    "reason", ["not_me", "suspicious", "refresh_reuse", "stolen laptop", "other: x", "idle: x"]
+)
 def test_what_was_noticed_and_what_was_written_for_others_is_not(browser, see, user, reason):
     """The browser may be a thief's: all these read the same."""
     end(user, reason)
@@ -305,6 +308,12 @@ def test_a_login_with_another_auth_hash_is_told_nothing(browser, see, user):
     end(user, "limit")
     user.set_password("another")
     user.save()
+    assert see() == NOTHING
+
+
+def test_a_login_with_another_auth_hash_is_told_nothing_by_the_request_that_ends_it(browser, see, user):
+    changed = {"password": make_password("another"), "is_active": False}
+    get_user_model().objects.filter(pk=user.pk).update(**changed)
     assert see() == NOTHING
 
 

@@ -9,17 +9,14 @@ from django.http import HttpRequest
 from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
-from .. import tokens
+from .. import make_room, tokens
 from ..conf import LOGIN_URL_NAME, conf
 from ..exceptions import SecondFactorRequired, SessionLimitReached
-from ..make_room import sessions_in_the_way
-from ..models import RevokedReason
 from ..passwords import ask_backends, report_failure
 from .auth import RateThrottle
 from .problems import Problem, described, member_of
 from .routers import new_router
 from .schemas import SessionsExtCredentials, SessionsExtPlace, SessionsExtRefreshToken, SessionsExtTokens
-from .sessions import sessions_of
 
 PLACES_TOLD = 100
 
@@ -59,7 +56,7 @@ def login(request: HttpRequest, credentials: SessionsExtCredentials) -> Any:
             # It may have meant to refuse, by False or a response; or it is async, and has not run.
             raise TypeError("A LOGIN_HOOK lets a user in by returning None, and refuses by an exception.")
         if credentials.ends:
-            sessions_of(user).active().filter(pk=credentials.ends).revoke(RevokedReason.USER)
+            make_room.end(make_room.Holder(user), str(credentials.ends), request)
         return tokens.login(request, user)
     except SecondFactorRequired as error:
         if code:
@@ -67,7 +64,7 @@ def login(request: HttpRequest, credentials: SessionsExtCredentials) -> Any:
             report_failure(request, user.get_username())
         raise Problem("second_factor_required", methods=error.methods) from None
     except SessionLimitReached:
-        told = [SessionsExtPlace.from_orm(each) for each in sessions_in_the_way(user)[:PLACES_TOLD]]
+        told = [SessionsExtPlace.from_orm(each) for each in make_room.sessions_in_the_way(user)[:PLACES_TOLD]]
         sessions = [place.model_dump(mode="json") for place in told]
         raise Problem("session_limit_reached", sessions=sessions) from None
     except PermissionDenied:

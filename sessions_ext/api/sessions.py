@@ -47,7 +47,9 @@ def list_sessions(request: Any, state: State = "active") -> Any:
     response={200: SessionsExtEnded},
     operation_id="revoke_other_sessions",
     summary="Sign out everywhere else",
-    openapi_extra=described("not_authenticated", "insufficient_user_authentication", "csrf_failed"),
+    openapi_extra=described(
+        "not_authenticated", "insufficient_user_authentication", "csrf_failed", "permission_denied"
+    ),
 )
 def revoke_other_sessions(request: Any) -> Any:
     """Asks for a confirmation where the password was given a while ago."""
@@ -162,6 +164,7 @@ def trust_session(request: Any, session_id: UUID, body: SessionsExtTrust) -> Any
         "not_authenticated",
         "insufficient_user_authentication",
         "csrf_failed",
+        "permission_denied",
         "not_found",
         "invalid_request",
     ),
@@ -177,6 +180,8 @@ def revoke_session(request: Any, session_id: UUID) -> Any:
 
 
 def _ask_for_confirmation(request: Any) -> None:
+    if step_up.is_acting(request):
+        raise Problem("permission_denied")
     if conf.API_REAUTHENTICATES and step_up.may_be_asked(request) and not step_up.is_fresh(request):
         raise Problem("insufficient_user_authentication", max_age=step_up.max_age())
 

@@ -215,9 +215,11 @@ def test_staff_who_signed_in_at_the_admins_own_page_are_fresh(client):
     assert client.get(END_ALL).status_code == 200
 
 
-def test_staff_who_act_as_somebody_else_end_nothing(stale):
-    UserSession.objects.update(impersonator=UserFactory())
-    assert stale.get(END_ALL).status_code == end_all(stale).status_code == 403
+@pytest.mark.parametrize("password", ["password", None])
+def test_staff_who_act_as_somebody_else_end_nothing(client, password):
+    user = UserFactory(is_staff=True, is_superuser=True, password=password)
+    log_in(client, user, impersonator=UserFactory())
+    assert client.get(END_ALL).status_code == end_all(client).status_code == 403
     assert not revoked()
 
 

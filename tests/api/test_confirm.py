@@ -215,6 +215,19 @@ def test_who_acts_as_somebody_else_confirms_nothing(old):
     assert is_insufficient(ask(old), 60)
 
 
+@pytest.mark.parametrize("has_password", [True, False])
+@pytest.mark.parametrize("path", ["/sessions", "/sessions/{}"])
+def test_who_acts_as_somebody_else_ends_none_of_their_sessions(client, user, has_password, path):
+    if not has_password:
+        user.set_unusable_password()
+        user.save()
+    theirs = UserSessionFactory(user=user)
+    log_in(client, user, impersonator=UserFactory())
+    assert problem(client.delete(f"/api{path.format(theirs.pk)}")) == "403 permission_denied"
+    theirs.refresh_from_db()
+    assert theirs.is_active
+
+
 def test_a_confirmation_whose_hash_is_renewed_keeps_the_session(old, user, settings, rf):
     settings.PASSWORD_HASHERS = [
         *settings.PASSWORD_HASHERS,

@@ -260,6 +260,14 @@ def test_who_meets_the_limit_is_told_of_their_sessions_and_ends_one(user, app, s
     assert UserSession.objects.for_user(user).active().count() == 1
 
 
+@pytest.mark.parametrize(("limit", "status"), [(0, 403), (2, 201), (None, 201)])
+def test_nothing_ends_where_that_makes_no_room(user, app, settings, limit, status):
+    settings.SESSIONS_EXT = {"MAX_SESSIONS": limit, "ON_LIMIT": "deny"}
+    body = {"username": user.get_username(), "password": "password", "ends": app.id}
+    assert Client().post("/api/sessions", body, JSON).status_code == status
+    assert app.session.is_active
+
+
 def test_a_login_that_a_receiver_refuses_leaves_nothing(user, at_login):
     def refuse(request):
         raise PermissionDenied("not from here, and here is why")

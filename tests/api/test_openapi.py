@@ -39,7 +39,7 @@ OPERATIONS = {
     "delete /sessions": (
         "revoke_other_sessions",
         200,
-        "not_authenticated insufficient_user_authentication csrf_failed",
+        "not_authenticated insufficient_user_authentication csrf_failed permission_denied",
     ),
     "get /sessions/current": ("get_current_session", 200, "not_authenticated"),
     "delete /sessions/current": ("logout", 204, "not_authenticated csrf_failed"),
@@ -58,7 +58,8 @@ OPERATIONS = {
     "delete /sessions/{session_id}": (
         "revoke_session",
         204,
-        "not_authenticated insufficient_user_authentication csrf_failed not_found invalid_request",
+        "not_authenticated insufficient_user_authentication csrf_failed permission_denied not_found"
+        " invalid_request",
     ),
     "get /users/{user_id}/sessions": (
         "list_user_sessions",

@@ -5,6 +5,7 @@ import itertools
 import pytest
 from django.test import Client
 
+from sessions_ext import make_room
 from sessions_ext.exceptions import SessionLimitReached
 from sessions_ext.models import UserSession
 from tests.concurrency.sessions import LIMIT, active, limited, make_sessions
@@ -69,6 +70,15 @@ def test_a_stream_of_logins_keeps_to_the_limit(user, settings, revoked_ids):
     at_once([lambda: [UserSession.objects.start(user) for _ in range(each)]] * threads)
     assert active(user).count() == LIMIT
     assert len(revoked_ids) == len(set(revoked_ids)) == each * threads - LIMIT
+
+
+def test_the_way_out_of_the_limit_ends_one_session_however_often_it_is_taken_at_once(user, settings):
+    settings.SESSIONS_EXT = limited("deny")
+    make_sessions(user, LIMIT)
+    url = f"/devices/make-room/{make_room.token_for(user)}/"
+    ids = active(user).values_list("pk", flat=True)
+    at_once([lambda pk=pk: Client().post(url, {"session": str(pk)}) for pk in ids])
+    assert active(user).count() == LIMIT - 1
 
 
 def test_a_lowered_limit_is_held_once_by_many_at_once(user, settings):

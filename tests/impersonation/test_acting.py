@@ -6,7 +6,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.core import mail
 from django.core.exceptions import PermissionDenied
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from sessions_ext import tokens
@@ -14,13 +14,14 @@ from sessions_ext.exceptions import SessionLimitReached
 from sessions_ext.models import RevokedReason, UserSession
 from sessions_ext.new_device import is_new_device
 from sessions_ext.testing import UserFactory, UserSessionFactory, log_in
-from tests.impersonation.site import BACKEND
+from tests.impersonation.site import BACKEND, SETTINGS, impersonator
 from tests.new_device.signing_in import wait
 
 pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 HOUR = timedelta(hours=1)
+IMPERSONATOR = SETTINGS["IMPERSONATOR"]
 
 
 def row(client):
@@ -66,6 +67,59 @@ def test_whoever_acts_from_an_acted_session_is_the_same_person(act, act_on, staf
 def test_neither_acting_nor_coming_back_is_a_proof_of_who_one_is(act, act_on, staff, user):
     for session in (act(user), act_on(staff)):
         assert session.authenticated_at <= timezone.now() - timedelta(days=29)
+
+
+def test_coming_back_is_no_proof_where_a_proof_is_good_for_longer_than_a_session(act, act_on, staff, user):
+    with override_settings(SESSIONS_EXT={**django_settings.SESSIONS_EXT, "LIFETIME": 600}):
+        act(user)
+        assert not act_on(staff).is_fresh()
+
+
+def test_acting_as_oneself_is_no_proof_either(act_on, client, staff, later):
+    """Nor does the session from before go on."""
+    before = log_in(client, staff)
+    later(3600)
+    session = act_on(staff)
+    assert session.impersonator is None
+    assert not session.is_fresh()
+    assert list(UserSession.objects.active()) == [session]
+    assert session != before
+
+
+def test_whoever_acts_as_the_same_user_again_does_so_in_one_session(act, act_on, staff, user):
+    act(user)
+    again = act_on(user)
+    assert again.impersonator == staff
+    assert list(UserSession.objects.active()) == [again]
+
+
+def test_a_user_who_signs_in_where_somebody_acted_as_them_has_a_session_of_their_own(act, client, user):
+    acting = act(user)
+    client.post("/login/", {"username": user.get_username(), "password": "password"})
+    session = UserSession.objects.get(pk=row(client))
+    assert not session.is_impersonated
+    assert session.is_fresh()
+    acting.refresh_from_db()
+    assert acting.revoked_reason == RevokedReason.LOGOUT
+
+
+def impersonator_too_late(request, user):
+    acting = impersonator(request, user)
+    UserSession.objects.all().revoke("admin")
+    return acting
+
+
+@pytest.mark.parametrize("path", [IMPERSONATOR, f"{__name__}.impersonator_too_late"])
+@pytest.mark.parametrize("acts", [True, False])
+def test_nobody_goes_on_to_act_from_a_session_that_has_ended(client, staff, user, settings, path, acts):
+    log_in(client, staff)
+    if acts:
+        client.get(f"/act/{user.pk}/")
+    settings.SESSIONS_EXT = {**settings.SESSIONS_EXT, "IMPERSONATOR": path}
+    revoked = "?revoked" if path == IMPERSONATOR else ""
+    assert client.get(f"/act/{user.pk if acts else staff.pk}/{revoked}").status_code == 403
+    assert row(client) == "none"
+    assert not UserSession.objects.active().exists()
 
 
 def test_it_lives_as_long_as_it_may_whatever_the_cookie(act, client, user, later, settings):

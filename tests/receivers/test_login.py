@@ -73,6 +73,17 @@ def test_logging_in_again_with_a_row_that_just_ended_starts_another(client, user
     assert client.get("/who/").content.decode() == user.get_username()
 
 
+def test_who_has_a_copy_of_the_cookie_of_a_row_that_just_ended_is_not_logged_in_with_its_owner(
+    engine, client, user
+):
+    client.post("/login/", credentials(user))
+    thief = Client()
+    thief.cookies["sessionid"] = client.cookies["sessionid"].value
+    client.post("/revoke-and-login/", credentials(user))
+    assert client.get("/who/").content.decode() == user.get_username()
+    assert thief.get("/who/").content == b"nobody"
+
+
 def test_another_user_in_the_same_browser_ends_the_first_ones_session(client, user, engine):
     client.post("/login/", credentials(user))
     other = UserFactory()

@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from sessions_ext.models import RevokedReason, UserSession
-from sessions_ext.store import ID_KEY
+from sessions_ext.store import ID_KEY, STAMP_KEY
 from sessions_ext.testing import UserSessionFactory, log_in
 from tests.store.data import rewrite
 
@@ -47,6 +47,23 @@ def test_an_adopted_login_that_was_revoked_is_not_adopted_again(client, user, en
     assert client.get("/who/").content == b"nobody"
     client.cookies["sessionid"] = before
     assert client.get("/who/").content == b"nobody"
+    assert UserSession.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_cookie_from_before_the_adoption_is_not_fresh_by_a_later_confirmation(client, user, settings):
+    """It goes on to work where the cookie itself is the store."""
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    settings.ROOT_URLCONF = "tests.stepping_up"
+    log_in(client, user)
+    forget_row(client)
+    rewrite(client, **{STAMP_KEY: None})
+    copy = Client()
+    copy.cookies["sessionid"] = client.cookies["sessionid"].value
+    client.get("/who/")
+    assert client.get("/confirmed/").content == b"True"
+    assert client.get("/fresh/").content == b"True"
+    assert [copy.get("/fresh/").content for _ in range(2)] == [b"False", b"False"]
     assert UserSession.objects.count() == 1
 
 

@@ -250,6 +250,33 @@ def test_a_copy_of_the_cookie_from_before_is_not_fresh(engine, client, here, lat
     assert body(thief.get("/fresh/")) == "False"
 
 
+@pytest.fixture
+def copy(client, here, later, settings):
+    """A browser with a copy of the cookie from before the confirmation. The cookie itself is the store, so
+    that the copy goes on to work."""
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    client.cookies.clear()
+    client.force_login(here.user)
+    copy = Client()
+    copy.cookies["sessionid"] = client.cookies["sessionid"].value
+    later(QUARTER)
+    assert body(client.get("/confirmed/")) == "True"
+    return copy
+
+
+@pytest.mark.parametrize("path", ["/cycle/", "/emptied/"])
+def test_nothing_that_a_page_does_to_its_session_makes_a_copy_fresh(client, copy, path):
+    assert copy.get(path).status_code == 200
+    assert body(copy.get("/fresh/")) == "False"
+    assert body(client.get("/fresh/")) == "True"
+
+
+def test_a_new_secret_key_makes_no_copy_fresh(copy, settings):
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "another secret key" * 3
+    assert copy.get("/who/").content != b"nobody"
+    assert body(copy.get("/fresh/")) == "False"
+
+
 def test_a_confirmation_makes_no_other_session_fresh(client, here, later, user):
     other = Client()
     log_in(other, user)

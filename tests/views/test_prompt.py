@@ -49,6 +49,17 @@ class ByNumber(ModelBackend):
         raise AssertionError("nobody sends a number")
 
 
+class ByPhone(ByAddress):
+    """The same, and no heir of Django's backend."""
+
+    authenticate = ByNumber.authenticate
+
+
+class ByWhatever(ByAddress):
+    def authenticate(self, request, **credentials):
+        return super().authenticate(request, credentials.get("email"), credentials["password"])
+
+
 class Directory(BaseBackend):
     """As of LDAP: the password is not Django's."""
 
@@ -89,7 +100,7 @@ def asks(response):
     return "Confirm that it\N{RIGHT SINGLE QUOTATION MARK}s you" in text(response)
 
 
-@pytest.mark.parametrize("backend", [ByAddress, ByKeyword, ByNumber])
+@pytest.mark.parametrize("backend", [ByAddress, ByKeyword, ByNumber, ByPhone, ByWhatever])
 def test_the_right_password_passes_whatever_name_people_sign_in_by(user, there, settings, backend):
     use(settings, backend)
     client = signed_in(user, settings)
