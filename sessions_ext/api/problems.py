@@ -106,10 +106,10 @@ def finish_answers(run: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
             response.content = json.dumps(details(code) | more).encode()
             response["Content-Type"] = PROBLEM_TYPE
         throttle = getattr(request, "_sessions_ext_throttle", None)
-        if (
-            response.status_code == 429 and throttle and not response.has_header("Retry-After")
-        ):  # before ninja 1.7
-            response["Retry-After"] = str(ceil(throttle.wait()))
+        if response.status_code == 429 and throttle:
+            response.headers.setdefault(
+                "Retry-After", str(ceil(throttle.wait()))
+            )  # as ninja does from 1.7 on
         if response.status_code == 401 and not response.has_header("WWW-Authenticate"):
             response["WWW-Authenticate"] = challenge(request)
         response["Cache-Control"] = "no-store"
