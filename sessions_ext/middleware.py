@@ -1,5 +1,6 @@
 import logging
 from collections.abc import Callable
+from copy import copy
 from datetime import timedelta
 from functools import cache, partial
 from typing import Any
@@ -12,7 +13,8 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
-from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, HttpResponseServerError
+from django.http import HttpRequest, HttpResponseBase, HttpResponseServerError, QueryDict
+from django.urls import get_script_prefix, resolve
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
@@ -87,12 +89,16 @@ class UserSessionMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        """Send whoever has met the limit to the page where they end one of their sessions."""
+        """Show whoever has met the limit the page where they end one of their sessions, with a 403."""
         url = exception.url if isinstance(exception, SessionLimitReached) else ""
         if not url or not step_up.wants_page(request):
             return None
-        after = request.POST.get("next") or request.GET.get("next")
-        return HttpResponseRedirect(f"{url}?{urlencode({'next': after})}" if after else url)
+        page, after = copy(request), request.POST.get("next") or request.GET.get("next")
+        page.method, page.GET = "GET", QueryDict(urlencode({"next": after} if after else {}))
+        view, args, kwargs = resolve("/" + url.removeprefix(get_script_prefix()))
+        response: HttpResponseBase = view(page, *args, **kwargs)
+        response.status_code = 403
+        return response
 
 
 def add_challenge(request: HttpRequest, response: HttpResponseBase) -> None:

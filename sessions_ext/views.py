@@ -295,7 +295,9 @@ class MakeRoomView(SecretLinkView):
     def answer(self, state: str, status: int = 200, **context: Any) -> HttpResponse:
         login, after = usable_url(settings.LOGIN_URL) or "", self.request.GET.get("next", "")
         login_url = with_query(login, next=after) if login and after else login
-        context = self.get_context_data(state=state, login_url=login_url, **context)
+        here = reverse("sessions_ext:make_room", args=[self.kwargs["token"]])
+        page = with_query(here, next=after) if after else here  # which a refused login shows as well
+        context = self.get_context_data(state=state, page=page, login_url=login_url, **context)
         return self.render_to_response(context, status=status)
 
 
