@@ -183,3 +183,12 @@ def test_the_list_of_many_rows_is_bounded(admin, settings, rows):
         assert len(statements) < 10
         # What no index serves reads the table through, once.
         assert min(times) < (2 if query in rare else 1)
+
+
+def test_the_page_of_a_session_that_is_gone_leads_away_and_says_so(admin):
+    gone = UserSessionFactory()
+    page = page_of(gone)
+    gone.delete()
+    answer = admin.get(page, follow=True)
+    assert answer.redirect_chain
+    assert "Perhaps it was deleted?" in answer.content.decode()
