@@ -1,13 +1,15 @@
 """Fresh logins beside allauth, django-otp, django-axes and django-impersonate."""
 
+import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from axes.models import AccessAttempt
 from django.contrib.auth import get_user_model
+from django.core import mail
 from django.http import HttpResponse
-from django.urls import include, path
+from django.urls import NoReverseMatch, include, path, reverse
 
 from sessions_ext.models import UserSession
 from sessions_ext.step_up import fresh_login_required, is_fresh
@@ -108,6 +110,32 @@ def test_allauths_own_page_for_the_password_counts(browser, user, engine):
     assert is_signed_out(there)
 
 
+@pytest.fixture
+def without_codes(settings):
+    """From 65.22 on allauth can send a code by e-mail."""
+    settings.ACCOUNT_REAUTHENTICATION_METHODS = ["password", "mfa"]
+
+
+def test_a_code_by_e_mail_confirms_where_allauth_sends_one(browser, engine, provider):
+    try:
+        reverse("account_request_reauthentication_code")
+    except NoReverseMatch:
+        pytest.skip("allauth sends codes from 65.22 on")
+    provider.person = PERSON
+    sign_in_at(provider, browser)
+    ada = get_user_model().objects.get()
+    long_ago(rows_of(ada).get())
+    page = follow(browser, browser.get("secret/"))
+    form = {"recipient": PERSON["email"], "next": parse_qs(urlsplit(page.at).query)["next"][0]}
+    page = follow(browser, browser.post(page.at.removeprefix("/"), form))
+    assert browser.get("fresh/").content == b"False"
+    (code,) = re.findall(r"^[A-Z0-9]{2,}(?:-[A-Z0-9]+)*$", mail.outbox[-1].body, re.MULTILINE)
+    answer = browser.post(page.at.removeprefix("/"), {"code": code, "next": form["next"]})
+    assert follow(browser, answer).content == b"secret"
+    assert browser.get("fresh/").content == b"True"
+
+
+@pytest.mark.usefixtures("without_codes")
 def test_a_social_account_alone_signs_in_again_and_comes_back(browser, another, engine, provider):
     provider.person = PERSON
     other = another()
@@ -125,6 +153,7 @@ def test_a_social_account_alone_signs_in_again_and_comes_back(browser, another, 
     assert browser.seen()["user"] == ada.get_username()
 
 
+@pytest.mark.usefixtures("without_codes")
 def test_the_list_goes_there_too_and_one_signs_the_others_out_after_it(browser, engine, provider):
     provider.person = PERSON
     sign_in_at(provider, browser)
@@ -138,6 +167,7 @@ def test_the_list_goes_there_too_and_one_signs_the_others_out_after_it(browser, 
     assert is_signed_out(there)
 
 
+@pytest.mark.usefixtures("without_codes")
 def test_somebody_else_at_the_provider_is_not_the_one_who_was_asked(browser, engine, provider):
     provider.person = PERSON
     sign_in_at(provider, browser)
