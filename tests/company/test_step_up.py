@@ -66,6 +66,15 @@ def stale(browser, user):
     return session
 
 
+def stale_at(provider, browser):
+    """Who signed in at the provider alone, a while ago."""
+    provider.person = PERSON
+    sign_in_at(provider, browser)
+    user = get_user_model().objects.get()
+    long_ago(rows_of(user).get())
+    return user
+
+
 def is_signed_out(session):
     session.refresh_from_db()
     return not session.is_active
@@ -121,10 +130,7 @@ def test_a_code_by_e_mail_confirms_where_allauth_sends_one(browser, engine, prov
         reverse("account_request_reauthentication_code")
     except NoReverseMatch:
         pytest.skip("allauth sends codes from 65.22 on")
-    provider.person = PERSON
-    sign_in_at(provider, browser)
-    ada = get_user_model().objects.get()
-    long_ago(rows_of(ada).get())
+    stale_at(provider, browser)
     page = follow(browser, browser.get("secret/"))
     form = {"recipient": PERSON["email"], "next": parse_qs(urlsplit(page.at).query)["next"][0]}
     page = follow(browser, browser.post(page.at.removeprefix("/"), form))
@@ -155,10 +161,7 @@ def test_a_social_account_alone_signs_in_again_and_comes_back(browser, another, 
 
 @pytest.mark.usefixtures("without_codes")
 def test_the_list_goes_there_too_and_one_signs_the_others_out_after_it(browser, engine, provider):
-    provider.person = PERSON
-    sign_in_at(provider, browser)
-    ada = get_user_model().objects.get()
-    long_ago(rows_of(ada).get())
+    ada = stale_at(provider, browser)
     there = UserSessionFactory(user=ada)
     answer = follow(browser, browser.post(OTHERS))
     assert not is_signed_out(there)
@@ -169,10 +172,7 @@ def test_the_list_goes_there_too_and_one_signs_the_others_out_after_it(browser, 
 
 @pytest.mark.usefixtures("without_codes")
 def test_somebody_else_at_the_provider_is_not_the_one_who_was_asked(browser, engine, provider):
-    provider.person = PERSON
-    sign_in_at(provider, browser)
-    ada = get_user_model().objects.get()
-    long_ago(rows_of(ada).get())
+    ada = stale_at(provider, browser)
     answer = follow(browser, browser.get("secret/"))
     provider.person = PERSON | {"sub": "2", "email": "bob@example.com", "preferred_username": "bob"}
     page = follow(browser, browser.get(through(provider, answer)))
