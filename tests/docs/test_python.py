@@ -18,6 +18,7 @@ from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.sessions.backends.db import SessionStore
 from django.core import checks
+from django.dispatch import Signal
 from django.http import StreamingHttpResponse
 from django.template import Template
 from django.test import Client, override_settings
@@ -83,6 +84,22 @@ def files(block: Block) -> list[tuple[str, str]]:
     """The parts of a block, by the file that a comment names before each: "" where none is named."""
     first, *rest = FILE.split(block.code)
     return [("", first), *zip(rest[::2], rest[1::2], strict=True)]
+
+
+@pytest.fixture(autouse=True)
+def _heard_alone(monkeypatch):
+    """A receiver that a block connects is not called in other tests."""
+    connected, connect = [], Signal.connect
+
+    def note(signal, receiver, sender=None, weak=True, dispatch_uid=None):
+        if ".md" in getattr(getattr(receiver, "__code__", None), "co_filename", ""):
+            connected.append((signal, receiver, sender, dispatch_uid))
+        return connect(signal, receiver, sender, weak, dispatch_uid)
+
+    monkeypatch.setattr(Signal, "connect", note)
+    yield
+    for signal, receiver, sender, dispatch_uid in connected:
+        assert signal.disconnect(receiver, sender, dispatch_uid)
 
 
 @pytest.mark.django_db
