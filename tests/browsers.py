@@ -65,10 +65,18 @@ class Visitor:
     def _note(self, kind: Any, text: Any) -> None:
         self.complaints.append(f"{self.page.url}: {kind}: {text}")
 
+    def fill(self, selector: str, text: str) -> None:
+        """Type into a field, as a person does: after the page has given a field its focus (autofocus).
+        A browser that finds the focus taken complains."""
+        self.page.wait_for_selector(selector)
+        if self.page.locator("[autofocus]").count():
+            self.page.wait_for_selector(":focus")
+        self.page.fill(selector, text)
+
     def log_in(self, name: str, path: str = "/login/") -> None:
         """Sign in as one of the demo's people; `path` is of a login form, or needs a login."""
         self.page.goto(path)
-        self.page.fill("[name=username]", name)
-        self.page.fill("[name=password]", f"{name}-demo")
+        self.fill("[name=username]", name)
+        self.fill("[name=password]", f"{name}-demo")
         self.page.press("[name=password]", "Enter")
         self.page.wait_for_selector("[name=password]", state="detached")

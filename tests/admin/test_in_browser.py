@@ -42,7 +42,7 @@ def test_an_operator_ends_one_session_and_then_everybodys(visitor):
     page = admin.page
 
     follow(page, "#changelist-filter >> text=Active")
-    page.fill("#searchbar", "ada")
+    admin.fill("#searchbar", "ada")
     follow(page, "#changelist-search [type=submit]")
     follow(page, "#changelist-filter >> text=HeadlessChrome on Linux")
     assert rows_of(page).count() == 1
@@ -52,7 +52,7 @@ def test_an_operator_ends_one_session_and_then_everybodys(visitor):
     page.select_option("[name=action]", "revoke_selected")
     follow(page, "[name=index]")
     assert "1 session:" in page.inner_text("#content")
-    page.fill("[name=reason]", "stolen laptop")
+    admin.fill("[name=reason]", "stolen laptop")
     follow(page, "input[type=submit]")
     assert "1 session was revoked." in page.inner_text(".messagelist")
 
@@ -70,11 +70,11 @@ def test_an_operator_ends_one_session_and_then_everybodys(visitor):
     ada.log_in("ada", "/login/?next=/private/")
     page.goto(LIST)
     follow(page, "text=End everybody's sessions")
-    page.fill("[name=word]", "never mind")
+    admin.fill("[name=word]", "never mind")
     follow(page, "input[type=submit]")
     assert "Type the words exactly as shown." in page.inner_text("#content")
-    page.fill("[name=word]", "End all")
-    page.fill("[name=reason]", "the breach")
+    admin.fill("[name=word]", "End all")
+    admin.fill("[name=reason]", "the breach")
     follow(page, "input[type=submit]")
     assert "sessions were revoked." in page.inner_text(".messagelist")
     page.goto(f"{LIST}?state=active")

@@ -32,11 +32,11 @@ def test_a_page_asks_who_it_is_and_one_comes_back(visitor):
     here.complaints[:] = [each for each in here.complaints if "401" not in each]
     page.goto("/secret/")
     assert "Confirm that it" in page.inner_text("h1")
-    page.fill("[name=password]", "wrong")
+    here.fill("[name=password]", "wrong")
     page.press("[name=password]", "Enter")
     assert "That is not your password." in page.inner_text(".errorlist")
     check_looks(page)
-    page.fill("[name=password]", "ada-demo")
+    here.fill("[name=password]", "ada-demo")
     page.press("[name=password]", "Enter")
     page.wait_for_url("**/secret/")
     assert page.inner_text("h1") == "The secret"
@@ -48,8 +48,8 @@ def test_who_has_lost_their_browser_gets_in_within_one_page(visitor, scripts):
     here = visitor(java_script_enabled=scripts, bypass_csp=True)
     page = here.page
     page.goto("/login/?next=/private/")
-    page.fill("[name=username]", "grace")
-    page.fill("[name=password]", "grace-demo")
+    here.fill("[name=username]", "grace")
+    here.fill("[name=password]", "grace-demo")
     page.press("[name=password]", "Enter")
     page.wait_for_selector(".sx-card")
     here.complaints[:] = [each for each in here.complaints if "403" not in each]
@@ -62,8 +62,8 @@ def test_who_has_lost_their_browser_gets_in_within_one_page(visitor, scripts):
     if scripts:
         check_looks(page)
     page.click("main a.sx-button")
-    page.fill("[name=username]", "grace")
-    page.fill("[name=password]", "grace-demo")
+    here.fill("[name=username]", "grace")
+    here.fill("[name=password]", "grace-demo")
     page.press("[name=password]", "Enter")
     page.wait_for_url("**/private/")
     assert "signed in as grace" in page.inner_text("main")
