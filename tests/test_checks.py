@@ -193,7 +193,7 @@ def test_many_users_need_an_index_of_their_addresses(monkeypatch, indexed):
     UserFactory()
     UserFactory()
     assert found() == []
-    monkeypatch.setattr(checks, "MANY_USERS", 1)
+    monkeypatch.setattr(database_checks, "MANY_USERS", 1)
     (message,) = found()
     assert (message.id, message.is_serious()) == ("sessions_ext.W010", False)
     assert get_user_model()._meta.label in message.msg
