@@ -36,6 +36,14 @@ def at_once(calls, expected=()):
     return outcomes
 
 
+def wait_for(name):
+    """Until all threads whose names begin so are done."""
+    for thread in threading.enumerate():
+        if thread.name.startswith(name):
+            thread.join(2 * SECONDS)
+            assert not thread.is_alive(), thread.name
+
+
 def in_step(rounds, prepare, *calls):
     """Make the calls together, `rounds` times over, each in a thread of its own; `prepare` comes
     before each round."""

@@ -55,7 +55,9 @@ def target(db):
 
 
 @pytest.fixture
-def rates(settings, monkeypatch):
+def rates(settings, monkeypatch, later):
+    """Sets the rates of scopes. The clock stands still, so that no window ends amid a test."""
+
     def rates(**of_scopes):
         # Before 1.7, ninja reads its settings once.
         monkeypatch.setattr(ninja.conf.settings, "DEFAULT_THROTTLE_RATES", of_scopes)
