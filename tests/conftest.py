@@ -155,7 +155,7 @@ def _own_language() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _empty_cache() -> Iterator[None]:
-    """No thread of the app's outlives the test: it would write to the cache, the log and the mails of another."""
+    """No thread of the app outlives the test, and writes to the cache, log and mails of another."""
     yield
     with watched("default")._lock:
         watched("default")._untold = {}  # nobody asks for it any more
