@@ -94,7 +94,7 @@ def test_killed_at_50_random_moments_it_leaves_exactly_what_should_remain(reques
         cwd=request.config.rootpath,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert result.returncode == 0, result.stderr

@@ -185,7 +185,7 @@ def test_a_receiver_that_will_not_wait_for_its_own_lock_is_not_taken_for_a_locke
             held(f"SELECT 1 FROM {table} WHERE username = 'locked' FOR UPDATE"),
             pytest.raises(OperationalError),
         ):
-            UserSession.objects.cleanup(max_seconds=20)
+            UserSession.objects.cleanup(max_seconds=300)
     finally:
         post_delete.disconnect(refuse, sender=UserSession)
     assert UserSession.objects.count() == 1
