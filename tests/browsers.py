@@ -11,8 +11,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
 
+from tests.patience import SECONDS
 from tests.programs import needs
-from tests.threads import SECONDS
 
 
 @contextmanager

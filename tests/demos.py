@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests import databases
+from tests.patience import SECONDS
 from tests.servers import free_port, running
-from tests.threads import SECONDS
 
 PLAIN = "example_project.settings"
 

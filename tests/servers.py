@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tests.patience import SECONDS
 from tests.programs import needs
 
 
@@ -27,7 +28,7 @@ def running(command: list[str], port: int, environment: dict[str, str], log_path
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=SECONDS)
 
 
 def free_port() -> int:
@@ -41,8 +42,8 @@ def free_port() -> int:
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], log_path: Path) -> None:
-    """Return once somebody listens at the port. The process that is to do so has a minute."""
-    end = time.monotonic() + 60
+    """Return once somebody listens at the port."""
+    end = time.monotonic() + SECONDS
     while time.monotonic() < end and process.poll() is None:
         with socket.socket() as attempt:
             if attempt.connect_ex(("127.0.0.1", port)) == 0:
@@ -70,7 +71,7 @@ class Redis:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(SECONDS)
 
 
 class Browser:
@@ -87,7 +88,7 @@ class Browser:
     def visit(self, path: str, **form: str) -> str:
         """The page at `path`, redirects followed; posts the form data that are given."""
         data = urllib.parse.urlencode(form, doseq=True).encode() if form else None
-        with self._opener.open(self.server + path, data, timeout=20) as response:
+        with self._opener.open(self.server + path, data, timeout=SECONDS) as response:
             self.url = response.url
             return str(response.read().decode())
 

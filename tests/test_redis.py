@@ -14,8 +14,8 @@ from django.db import connection
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserSessionFactory
 from tests import databases
+from tests.patience import SECONDS
 from tests.servers import Redis
-from tests.threads import SECONDS
 from tests.verdicts.asking import verify
 
 pytestmark = pytest.mark.django_db(transaction=True)

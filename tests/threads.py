@@ -4,7 +4,7 @@ import threading
 
 from django.db import connection, connections
 
-SECONDS = 60  # within which a busy machine does anything
+from tests.patience import SECONDS
 
 
 def at_once(calls, expected=()):

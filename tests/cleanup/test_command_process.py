@@ -20,7 +20,7 @@ from sessions_ext.testing import UserFactory, UserSessionFactory
 from tests import databases
 from tests.cleanup.command import run
 from tests.cleanup.rows import DAY, TICK
-from tests.threads import SECONDS
+from tests.patience import SECONDS
 
 pytestmark = pytest.mark.django_db
 

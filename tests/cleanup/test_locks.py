@@ -20,6 +20,7 @@ from tests.cleanup.locks import (
     where_rows_are_locked,
 )
 from tests.cleanup.rows import DAY, RETENTION, TICK, left, make, revoked
+from tests.patience import SECONDS
 
 pytestmark = pytest.mark.django_db
 
@@ -140,7 +141,7 @@ def test_rows_of_a_bulk_revoke_that_another_run_deletes_hide_no_others():
         if not others and sql.startswith("DELETE"):
             thread = threading.Thread(target=run_other)
             thread.start()
-            thread.join(30)
+            thread.join(SECONDS)
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(cut_in):

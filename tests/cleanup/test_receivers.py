@@ -14,6 +14,7 @@ from sessions_ext.testing import UserFactory, UserSessionFactory
 from tests.cleanup.locks import held, on_postgresql, when_met, where_rows_are_locked
 from tests.cleanup.rows import DAY, NOW, RETENTION, TICK, deletes, expired, left, make, revoked
 from tests.notes.models import Note
+from tests.patience import SECONDS
 
 pytestmark = pytest.mark.django_db
 
@@ -90,7 +91,7 @@ def test_a_row_that_changes_while_receivers_run_is_not_deleted():
 
         thread = threading.Thread(target=run)
         thread.start()
-        thread.join(30)
+        thread.join(SECONDS)
 
     refused, gone = [], []
 

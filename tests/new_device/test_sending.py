@@ -17,8 +17,8 @@ from django.utils.module_loading import import_string
 from sessions_ext import mail as session_mail
 from sessions_ext.models import UserSession
 from tests.new_device.signing_in import HOME, IPHONE, sign_in, wait
+from tests.patience import SECONDS
 from tests.servers import free_port
-from tests.threads import SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -148,5 +148,7 @@ def test_a_project_whose_tasks_are_of_other_names_starts(tasks):
     )
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "example_project.settings", "DATABASE_URL": ""}
     command = [sys.executable, "-c", start]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
     assert done.returncode == 0, done.stderr

@@ -11,6 +11,7 @@ from sessions_ext import outages
 from sessions_ext.models import UserSession
 from sessions_ext.outages import watched
 from sessions_ext.testing import UserSessionFactory
+from tests.patience import SECONDS
 from tests.verdicts.asking import verify
 
 # In a transaction nothing is filled.
@@ -53,7 +54,7 @@ def clock(monkeypatch):
 
 
 def until(is_so):
-    deadline = time.time() + 20
+    deadline = time.time() + SECONDS
     while not is_so():
         assert time.time() < deadline
         time.sleep(0.01)
@@ -100,7 +101,7 @@ def test_after_a_pause_one_caller_tries_it_for_all(user, outage, clock, monkeypa
 
     def hang(self, keys):
         asked.set()
-        assert go_on.wait(20)
+        assert go_on.wait(SECONDS)
         raise TimeoutError
 
     monkeypatch.setattr(LocMemCache, "get_many", hang)
@@ -111,11 +112,11 @@ def test_after_a_pause_one_caller_tries_it_for_all(user, outage, clock, monkeypa
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert asked.wait(20)
+    assert asked.wait(SECONDS)
     monkeypatch.setattr(LocMemCache, "get_many", lambda self, keys: pytest.fail("asked as well"))
     assert verify(session) == session
     go_on.set()
-    thread.join(20)
+    thread.join(SECONDS)
 
 
 def test_several_that_waited_at_once_are_one_failure(outage):
@@ -123,14 +124,14 @@ def test_several_that_waited_at_once_are_one_failure(outage):
     together = threading.Barrier(4)
 
     def fail(cache):
-        together.wait(20)
+        together.wait(SECONDS)
         raise TimeoutError
 
     threads = [threading.Thread(target=watch.ask, args=[fail]) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(SECONDS)
     assert watch._pause == outages.FIRST_PAUSE
 
 

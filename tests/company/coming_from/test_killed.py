@@ -18,6 +18,7 @@ from sessions_ext.takeover import SOURCES, take_over
 from sessions_ext.testing import UserFactory
 from tests import databases
 from tests.company.coming_from.browsers import AGENT, Browser
+from tests.patience import SECONDS
 
 KILLS = 6
 SESSIONS = 60
@@ -46,7 +47,7 @@ def test_who_was_logged_in_stays_so_though_it_is_killed_and_run_again(
     }
     command = [sys.executable, "-m", "tests.company.coming_from.killed_adoptions", source, str(KILLS)]
     run = subprocess.run(
-        command, env=environment, cwd=request.config.rootpath, capture_output=True, text=True, timeout=300
+        command, env=environment, cwd=request.config.rootpath, capture_output=True, text=True, timeout=SECONDS
     )
     assert run.returncode == 0, run.stderr
     told = json.loads(run.stdout)
