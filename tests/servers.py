@@ -1,6 +1,7 @@
 """Servers in processes of their own, and browsers for them without JavaScript."""
 
 import http.cookiejar
+import os
 import random
 import re
 import socket
@@ -33,9 +34,11 @@ def running(command: list[str], port: int, environment: dict[str, str], log_path
 
 def free_port() -> int:
     """A port that nobody listens at, and that no client gets before the server is up: those have higher ones.
-    Random by the system's numbers, since the suite's own are the same in each of its processes."""
+    Random by the system's numbers, since the suite's own are the same in each of its processes, each of which
+    has a thousand of its own: nobody listens yet when it is chosen."""
+    first = 10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 22 * 1000
     while True:
-        port = random.SystemRandom().randrange(10_000, 32_000)
+        port = random.SystemRandom().randrange(first, first + 1000)
         with suppress(OSError), socket.socket() as listener:
             listener.bind(("127.0.0.1", port))
             return port

@@ -25,6 +25,7 @@ def outage(monkeypatch):
     class Outage(list):
         is_on = True
 
+    monkeypatch.setattr(outages, "RETRY", 0.01)
     calls = Outage()
     for name in ("get_many", "set", "add", "delete", "set_many"):
         monkeypatch.setattr(LocMemCache, name, failing(calls, name, getattr(LocMemCache, name)))
@@ -157,6 +158,7 @@ def test_a_revoke_is_told_as_soon_as_the_cache_is_back(user, outage, clock, capl
     assert UserSession.objects.filter(pk__in=[each.pk for each in others]).revoke("stolen") == 3
     assert verify(session) is None
     assert sum("could not be told" in record.getMessage() for record in caplog.records) == 1
+    until(lambda: outage.count("set_many") > 2)  # and was tried again
     outage.is_on = False
     until(lambda: caplog.records[-1].getMessage() == "session cache 'default' answers again")
     watched.cache_clear()  # another process, which has seen nothing of the outage
