@@ -19,7 +19,7 @@ from playwright.sync_api import Browser
 from sessions_ext import activity, managers, payloads
 from sessions_ext.outages import watched
 from sessions_ext.testing import UserFactory
-from tests import programs
+from tests import programs, threads
 from tests.browsers import Loop, Visitor, running_chromium
 from tests.demos import Demo, running_demo
 
@@ -155,7 +155,11 @@ def _own_language() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _empty_cache() -> Iterator[None]:
+    """No thread of the app outlives the test, and writes to the cache, log and mails of another."""
     yield
+    with watched("default")._lock:
+        watched("default")._untold = {}  # nobody asks for it any more
+    threads.wait_for("sessions_ext.")
     django_cache.clear()
     watched.cache_clear()
 

@@ -18,5 +18,5 @@ def adopt(number, progress):
 
 
 if __name__ == "__main__":
-    killed, amid = kill_at_random(adopt, int(sys.argv[2]), every=3)
+    killed, amid = kill_at_random(adopt, int(sys.argv[2]), every=3, at_most=20)
     print(json.dumps({"killed": killed, "amid": amid}))
