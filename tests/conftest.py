@@ -12,7 +12,7 @@ from django.core.cache import cache as django_cache
 from django.core.signals import setting_changed
 from django.db import connection
 from django.dispatch import receiver
-from django.test import AsyncClient
+from django.test import AsyncClient, TransactionTestCase
 from django.utils import timezone, translation
 from playwright.sync_api import Browser
 
@@ -21,6 +21,7 @@ from sessions_ext.outages import watched
 from sessions_ext.testing import UserFactory
 from tests import programs, threads
 from tests.browsers import Loop, Visitor, running_chromium
+from tests.databases import delete_rows
 from tests.demos import Demo, running_demo
 
 HERE = Path(__file__).parent
@@ -96,6 +97,20 @@ def pytest_terminal_summary(terminalreporter) -> Iterator[None]:
 
 
 ENGINES = ["db", "cached_db", "cache", "file", "signed_cookies"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tables_emptied_quickly() -> Iterator[None]:
+    """After a test that commits."""
+    as_django_does = TransactionTestCase._fixture_teardown
+
+    def empty(self) -> None:
+        if connection.vendor != "postgresql" or self._databases_names() != ["default"] or not delete_rows():
+            as_django_does(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
+        yield
 
 
 @pytest.fixture
