@@ -219,6 +219,13 @@ def test_a_database_that_nobody_tested_is_reported(monkeypatch):
     assert "'oracle'" in message.msg
 
 
+@pytest.mark.parametrize("urls", ["tests.in_languages", "tests.urls"])
+@pytest.mark.parametrize("login_url", ["/login/", "/login"])
+def test_a_login_page_that_django_redirects_to_is_no_fault(urls, login_url):
+    assert found(ROOT_URLCONF=urls, LOGIN_URL=login_url) == []
+    assert ids(ROOT_URLCONF=urls, LOGIN_URL=f"/nowhere{login_url}") == ["W008"]
+
+
 @pytest.mark.django_db
 def test_no_database_is_said_to_have_lesser_indexes():
     messages = run_checks(tags=["models"], databases=["default"])

@@ -126,12 +126,23 @@ def test_axe_finds_nothing_serious_and_nothing_scrolls_sideways(visitor, look, d
     check(page)
 
 
+LIGHT = "body { background: #fff; color: #222 } a { color: #00c }"
+DARK = "body { color-scheme: dark; background: #000; color: #ddd } a { color: #9cf }"
+
+
 @pytest.mark.parametrize(("path", "complaints"), [("/devices/", 0), ("/devices/not-me/cut-off/", 2)])
-def test_a_site_that_is_always_light_stays_legible_on_a_dark_system(visitor, path, complaints):
-    here = visitor(user_agent=IPHONE, bypass_csp=True, color_scheme="dark")
-    light = "body { background: #fff; color: #222 } a { color: #00c }"
-    here.context.route("**/demo.css", lambda route: route.fulfill(body=light, content_type="text/css"))
+@pytest.mark.parametrize(
+    ("system", "site", "background"),
+    [("dark", LIGHT, "rgb(246, 247, 249)"), ("light", DARK, "rgb(18, 21, 28)")],
+    ids=["light on a dark system", "dark on a light system"],
+)
+def test_a_site_that_is_always_of_one_kind_gets_a_list_of_that_kind(
+    visitor, path, complaints, system, site, background
+):
+    here = visitor(user_agent=IPHONE, bypass_csp=True, color_scheme=system)
+    here.context.route("**/demo.css", lambda route: route.fulfill(body=site, content_type="text/css"))
     here.log_in("ada")
     here.page.goto(path)
     check(here.page)
+    assert here.page.evaluate("getComputedStyle(document.querySelector('.sx')).backgroundColor") == background
     here.expect_complaints(complaints, "404")  # of that link
