@@ -11,7 +11,7 @@ import pytest
 from tests.scaling.servers import PostgreSQL
 from tests.servers import free_port, running
 
-PEOPLE, LIMITED = 60, 4
+PEOPLE, LIMITED = 100, 5
 SET_UP = f"""
 import django
 django.setup()
