@@ -30,6 +30,10 @@ pytest.register_assert_rewrite(
     *(name for path in HERE.iterdir() if (name := f"tests.{path.stem}") not in sys.modules)
 )
 
+# Python may keep what it compiles, or each process that a test starts would compile everything again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Races, and what measures times.
 NEEDS_PROCESSORS = {
     HERE / "admin/test_list.py",

@@ -127,7 +127,6 @@ def be_emptied(redis, seconds):
 def test_nobody_is_revived_and_nobody_lost(redis, load, outage, seconds):
     """F17: not by what the cache still has, either, when it is back."""
     sessions, processes = load
-    time.sleep(0.5)  # of load, to compare with
     began = time.monotonic()
     returned, victims = {}, iter(sessions[:4])
     for pause in outage(redis, seconds):
@@ -147,10 +146,7 @@ def test_nobody_is_revived_and_nobody_lost(redis, load, outage, seconds):
         } == {}
         assert set(refused) == set(returned)
         logged += lines
-        rate = {"before": 0.0, "meanwhile": 0.0}
-        for when, start, end in (("before", began - 0.5, began), ("meanwhile", began + 1, over)):
-            tenths = range(int(start * 10) + 1, int(end * 10))
-            rate[when] = sum(counts.get(str(tenth), 0) for tenth in tenths) / len(tenths)
-        print(f"{outage.__name__}: {rate['meanwhile'] / rate['before']:.2f} of the rate, after a second")
-        assert rate["meanwhile"] > rate["before"] / 5  # half of it on a machine with nothing else to do
+        # After a second, more than its two threads would verify that wait for the cache each time.
+        tenths = range(int((began + 1) * 10) + 1, int(over * 10))
+        assert sum(counts.get(str(tenth), 0) for tenth in tenths) > 2 * len(tenths) * 0.1 / TIMEOUT
     assert len(logged) <= 2 * 4, logged

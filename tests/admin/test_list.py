@@ -174,15 +174,17 @@ def test_the_list_of_many_rows_is_bounded(admin, settings, rows):
     rare = ("?reason=suspicious", "?device=Lynx", "?within=5", "?q=203.0.113.7", "?q=203.0.113.0/24")
     for query in ("", "?state=active", "?p=200", "?user=1", "?q=192.0.2.0/24&p=2", *rare):
         admin.get(LIST + query)
-        times = []
+        # What no index serves reads the table through, once.
+        bound = 2 if query in rare else 1
         for _ in range(3):
             start = time.perf_counter()
             with CaptureQueriesContext(connection) as statements:
                 assert admin.get(LIST + query).status_code == 200
-            times.append(time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            if seconds < bound:
+                break
         assert len(statements) < 10
-        # What no index serves reads the table through, once.
-        assert min(times) < (2 if query in rare else 1)
+        assert seconds < bound
 
 
 def test_the_page_of_a_session_that_is_gone_leads_away_and_says_so(admin):
