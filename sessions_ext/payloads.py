@@ -37,7 +37,7 @@ class LoadsByStatement:
         if hint := hint_of(self):
             after = bounds(now)
             values = after | {"session_key": key, "now": now, "payload_hint": hint}
-            stored, self.hinted = LOAD_WITH_ROW.get_both(rows, *after, **values)
+            stored, self.hinted = LOAD_WITH_ROW.get_each(rows, *after, **values)
         else:
             stored = LOAD.get(rows, session_key=key, now=now)
         if stored is None:

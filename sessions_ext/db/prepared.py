@@ -88,16 +88,17 @@ class Statement:
     def get(self, rows: Rows, *variant: Hashable, **values: Any) -> Any:
         """The object that is found, with the object joined to it, or None. Raises what Django raises
         for a value that does not suit its field."""
-        return self._read(rows, variant, values)[0]
+        return self.get_each(rows, *variant, **values)[0]
+
+    def get_each(self, rows: Rows, *variant: Hashable, **values: Any) -> list[Any]:
+        """What each of a Pair finds, as by get(). None at all if the first of them finds nothing."""
+        using, prepared = rows.db, self._prepared(rows, variant)
+        row = prepared.row(using, values)
+        return [row and shape.read(using, row) for shape in prepared.shapes]
 
     def update(self, rows: Rows, *variant: Hashable, **values: Any) -> int:
         """Run it, and return how many rows it changed."""
         return self._prepared(rows, variant).change(rows.db, values)
-
-    def _read(self, rows: Rows, variant: tuple[Hashable, ...], values: dict[str, Any]) -> list[Any]:
-        using, prepared = rows.db, self._prepared(rows, variant)
-        row = prepared.row(using, values)
-        return [row and shape.read(using, row) for shape in prepared.shapes]
 
     def _prepared(self, rows: Rows, variant: tuple[Hashable, ...]) -> Prepared:
         if rows.query.where:
@@ -113,13 +114,7 @@ class Statement:
 
 
 class Pair(Statement):
-    """Two statements in one, which find an object each. `build` returns the rows of both, of which the first
-    have no object joined to them."""
-
-    def get_both(self, rows: Rows, *variant: Hashable, **values: Any) -> list[Any]:
-        """The object that the first one finds, and the one that the second one finds; None for either
-        that is not there, and for both if the first one finds nothing."""
-        return self._read(rows, variant, values)
+    """Two statements that read, in one. `build` returns the rows of each."""
 
     def _written(self, rows: Rows, variant: tuple[Hashable, ...]) -> Prepared:
         compilers = [each.query.get_compiler(each.db) for each in self.build(rows, *variant)]
