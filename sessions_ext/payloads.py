@@ -2,7 +2,7 @@
 with it.
 
 The payload names the row, so the row cannot be looked for before the payload is there. What joins the two
-in one query is a hint that the row keeps: 16 bytes of an HMAC of the session key. The hint opens nothing and
+in one query is a hint that the row keeps: a UUID made of an HMAC of the session key. The hint opens nothing and
 proves nothing: authentication.verify() believes a row that was found by it only if the payload names that
 row. Otherwise it asks for the one that is named, and the next touch corrects the hint."""
 
@@ -62,7 +62,8 @@ def hint_of(store: Any) -> UUID | None:
     key yet, with an engine that does not load both from one database, and where the settings say so."""
     if not (conf.ONE_QUERY and store.session_key) or conf.CACHE or conf.DISTRIBUTED or not _is_joined(store):
         return None
-    return UUID(bytes=salted_hmac(SALT, store.session_key, algorithm="sha256").digest()[:16])
+    digest = salted_hmac(SALT, store.session_key, algorithm="sha256").digest()
+    return UUID(bytes=digest[:16], version=5)  # one that is made of a name; MariaDB takes no other bits
 
 
 def _is_joined(store: Any) -> bool:
