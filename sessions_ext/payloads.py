@@ -2,9 +2,9 @@
 with it.
 
 The payload names the row, so the row cannot be looked for before the payload is there. What joins the two
-in one query is a hint that the row keeps: a UUID made of an HMAC of the session key. The hint opens nothing and
-proves nothing: authentication.verify() believes a row that was found by it only if the payload names that
-row. Otherwise it asks for the one that is named, and the next touch corrects the hint."""
+in one query is a hint that the row keeps: a UUID made of an HMAC of the session key. The hint opens nothing
+and proves nothing: authentication.verify() believes a row that was found by it only if the payload names
+that row. Otherwise it asks for the one that is named, and the next touch corrects the hint."""
 
 from functools import cache
 from typing import Any

@@ -11,6 +11,7 @@ from django.db import connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from sessions_ext import authentication
 from sessions_ext.models import UserSession
 from sessions_ext.payloads import hint_of
 from sessions_ext.reasons import RevokedReason
@@ -198,15 +199,29 @@ def test_rows_with_one_hint_are_told_apart(client, attacker, victim):
     assert client.get("/row/").content.decode() == str(UserSession.objects.get(user=attacker).pk)
 
 
+@pytest.mark.user_model
+def test_a_row_counts_only_if_it_is_the_one_that_is_asked_for(user, client, django_assert_num_queries):
+    session, other = log_in(client, user), log_in(Client(), user)
+    hinted = UserSession.objects.verify(user.pk, session.pk)
+
+    def row(number, user, session_id):
+        backend, key = django_settings.AUTHENTICATION_BACKENDS[0], user._meta.pk.value_to_string(user)
+        with django_assert_num_queries(number):
+            login = authentication.verify(key, session_id, backend, lambda _: True, hinted=hinted)
+        return login and login.session
+
+    assert row(0, user, str(session.pk)) is hinted
+    assert row(1, user, str(other.pk)) == other
+    assert row(1, UserFactory(), str(session.pk)) is None
+    assert row(1, user, session.pk) == session  # not as a login spells it
+
+
 def test_another_row_of_the_same_user_is_ignored(client, user):
     session, other = log_in(client, user), log_in(Client(), user)
-    other.revoke("stolen")
     give_hint(other, session.payload_hint)
     give_hint(session, None)
     assert client.get("/row/").content.decode() == str(session.pk)
     session.revoke("stolen")
-    third = log_in(Client(), user)
-    give_hint(third, hint_of(client.session))
     assert client.get("/row/").content == b"none"
 
 
@@ -230,6 +245,8 @@ def test_data_that_name_half_of_the_row_are_nobodys(client, victim, taken):
     rewrite(client, **planted)
     give_hint(victim, hint_of(client.session))
     assert client.get("/who/").content == b"nobody"
+    victim.refresh_from_db()
+    assert victim.is_active
 
 
 def test_a_row_that_was_found_serves_one_load_alone(client, user):
@@ -255,7 +272,9 @@ def test_a_changed_password_ends_the_session_all_the_same(client, user):
 
 
 @pytest.mark.parametrize(
-    "conf", [{"ONE_QUERY": False}, {"DISTRIBUTED": True}, {"CACHE": "default"}], ids=["off", "distributed", "cached"]
+    "conf",
+    [{"ONE_QUERY": False}, {"DISTRIBUTED": True}, {"CACHE": "default"}],
+    ids=["off", "distributed", "cached"],
 )
 def test_settings_turn_it_off(client, user, settings, later, costs, conf):
     later(0)
