@@ -59,17 +59,17 @@ def verify(
     one that was loaded just now with its user, and may be anybody's."""
     if hinted and _is_row_of(hinted, user_id, session_id):
         return judge(hinted, None, backend, holds, stamp)
-    sessions = UserSession.objects.primary
     verdict = version = None
+    may_be_cached = may_be_cached and bool(conf.CACHE)
     if may_be_cached:
-        verdict, version = verdict_cache.get(UserSession, sessions.db, user_id, session_id)
+        verdict, version = verdict_cache.get(UserSession, UserSession.objects.primary.db, user_id, session_id)
     if verdict and verdict.session.is_active:
         login = judge(verdict.session, verdict.hashes, backend, holds, stamp)
         if login.user is not None:
             signals.verdict_asked.send(UserSession, is_hit=True)
             return login
         # The cache may be behind; the database is not.
-    if may_be_cached and conf.CACHE:
+    if may_be_cached:
         signals.verdict_asked.send(UserSession, is_hit=False)
     session = UserSession.objects.verify(user_id, session_id)
     if session is None:

@@ -32,7 +32,7 @@ class LoadsByStatement:
     hinted: UserSession | None = None  # the row that was found by the hint of the payload loaded last
 
     def _get_session_from_db(self) -> Any:
-        rows = self.model.objects.using(router.db_for_read(self.model))
+        rows = self.model.objects.db_manager(router.db_for_read(self.model)).get_queryset()
         key, now = self.session_key, timezone.now()
         if hint := hint_of(self):
             after = bounds(now)

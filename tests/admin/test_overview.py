@@ -18,7 +18,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def _in_utc(settings):
+def _in_utc(settings, later):
+    """And no day ends amid a test."""
     settings.TIME_ZONE = "UTC"
 
 

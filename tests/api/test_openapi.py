@@ -280,16 +280,16 @@ LOGIN = {"username": "ada", "password": "correct horse"}
 counter, seen = itertools.count(), collections.Counter()
 
 def by_token():
-    answer = requests.post(f"{SERVER}/api/sessions", json=LOGIN, timeout=20)
+    answer = requests.post(f"{SERVER}/api/sessions", json=LOGIN, timeout=120)
     assert answer.status_code == 201, answer.text
     tokens = answer.json()
     headers = {"Authorization": "Bearer " + tokens["access_token"]}
     return tokens["session"]["id"], headers, tokens["refresh_token"]
 
 def by_cookie():
-    cookie = requests.post(f"{SERVER}/login/", data=LOGIN, timeout=20).cookies["sessionid"]
+    cookie = requests.post(f"{SERVER}/login/", data=LOGIN, timeout=120).cookies["sessionid"]
     headers = {"Cookie": f"sessionid={cookie}; csrftoken={'c' * 32}", "X-CSRFToken": "c" * 32}
-    return requests.get(f"{SERVER}/row/", headers=headers, timeout=20).text, headers, None
+    return requests.get(f"{SERVER}/row/", headers=headers, timeout=120).text, headers, None
 
 @schemathesis.auth(refresh_interval=None)
 class FreshLogin:

@@ -18,6 +18,7 @@ from sessions_ext.testing import UserFactory
 from tests import databases
 from tests.cleanup.locks import where_rows_are_locked
 from tests.cleanup.rows import DAY, RETENTION, TICK, left, make, revoked
+from tests.patience import SECONDS
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -54,7 +55,7 @@ def writing(user):
     finally:
         done.set()
         for thread in threads:
-            thread.join(60)
+            thread.join(SECONDS)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -94,7 +95,7 @@ def test_killed_at_50_random_moments_it_leaves_exactly_what_should_remain(reques
         cwd=request.config.rootpath,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=SECONDS,
         check=False,
     )
     assert result.returncode == 0, result.stderr
