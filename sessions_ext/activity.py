@@ -15,6 +15,7 @@ from .db.updates import update
 from .lifetime import bounds
 from .models import UserSession
 from .observers import Sighting, observe
+from .payloads import hint_of
 from .querysets import one_active
 
 logger = logging.getLogger("sessions_ext")
@@ -25,11 +26,18 @@ def is_due(session: UserSession) -> bool:
     return timezone.now() >= session.last_activity_at + conf.TOUCH_INTERVAL
 
 
-def record(session: UserSession, request: HttpRequest | None, *, expires_at: datetime | None = None) -> bool:
+def record(
+    session: UserSession,
+    request: HttpRequest | None,
+    *,
+    expires_at: datetime | None = None,
+    store: Any = None,
+) -> bool:
     """Record activity at the request's address, at most once per TOUCH_INTERVAL and if it is activity by
     IS_ACTIVITY, and move the end to `expires_at` if that is given. At most one statement. Returns whether
     it wrote: the session is then active, and the person has not logged in again since it was read. Sends
-    session_client_changed when the address is new, and shows a Sighting to the OBSERVERS."""
+    session_client_changed when the address is new, and shows a Sighting to the OBSERVERS. With the `store`
+    of the login, it corrects the row's hint, see payloads."""
     if not (is_due(session) or expires_at):
         return False
     if not _is_activity(request):
@@ -39,6 +47,8 @@ def record(session: UserSession, request: HttpRequest | None, *, expires_at: dat
     seen: dict[str, Any] = {"last_ip_address": address} if address else {}
     if address and clients.network(address) != clients.network(previous):
         seen["last_ip_since"] = now
+    if store is not None and (hint := hint_of(store)) and hint != session.payload_hint:
+        seen["payload_hint"] = hint
     is_recorded = _write(session, now, seen, expires_at)
     verdict_cache.delete(session)
     if not is_recorded:

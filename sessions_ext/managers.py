@@ -53,6 +53,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         refresh_token_id: UUID | None = None,
         impersonator: "AbstractBaseUser | None" = None,
         _id: UUID | None = None,
+        _hint: UUID | None = None,
     ) -> "UserSession":
         """Insert the row of a login and hold the user to MAX_SESSIONS, in one transaction.
 
@@ -87,6 +88,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
             impersonator=impersonator if is_impersonated else None,
             expires_at=min(expires_at or latest, latest),
             refresh_token_id=refresh_token_id,
+            payload_hint=_hint,
             **({"id": _id} if _id else {}),
         )
         self.model._meta.get_field("user").set_cached_value(session, user)

@@ -166,7 +166,7 @@ def later():
 def _write_statements_anew(setting: str, **kwargs) -> None:
     """Statements that are written once know how to read times: on MariaDB, with a zone or without."""
     if setting == "USE_TZ":
-        for statement in (managers.VERIFY, activity.TOUCH, payloads.LOAD):
+        for statement in (managers.VERIFY, activity.TOUCH, payloads.LOAD, payloads.LOAD_WITH_ROW):
             statement.prepared.clear()
 
 

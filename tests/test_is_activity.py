@@ -61,9 +61,9 @@ def test_a_request_that_is_none_writes_nothing(client, get, user, later, django_
     log_in(client, user)
     get("/who/")
     later(61)
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(1):
         get("/who/?poll")
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         get("/who/")
 
 
