@@ -473,17 +473,17 @@ def test_postgresql_goes_by_the_hint(client, user, known, one_query):
     }.get(known, (None, None))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {table} (id, payload_hint, {names}) SELECT uuidv7(), gen_random_uuid(), {values}"  # noqa: S608
+            f"INSERT INTO {table} (id, payload_hint, {names}) SELECT uuidv7(), gen_random_uuid(), {values}"
             f" FROM {table}, generate_series(1, 20000)"
         )
         if before:
-            cursor.execute(f"UPDATE {table} SET {before}")  # noqa: S608
+            cursor.execute(f"UPDATE {table} SET {before}")
         if known != "nothing":
             cursor.execute(f"ANALYZE {table}")
         if since:
-            cursor.execute(f"UPDATE {table} SET {since}")  # noqa: S608
+            cursor.execute(f"UPDATE {table} SET {since}")
         cursor.execute(
-            f"UPDATE {table} SET payload_hint = %s, {again} WHERE id = %s",  # noqa: S608
+            f"UPDATE {table} SET payload_hint = %s, {again} WHERE id = %s",
             [hint, session.pk],
         )
     with CaptureQueriesContext(connection) as queries:
