@@ -62,7 +62,8 @@ def hint_of(store: Any) -> UUID | None:
     key yet, with an engine that does not load both from one database, and where the settings say so."""
     if not (conf.ONE_QUERY and store.session_key) or conf.CACHE or conf.DISTRIBUTED or not _is_joined(store):
         return None
-    return UUID(bytes=salted_hmac(SALT, store.session_key, algorithm="sha256").digest()[:16])
+    digest = salted_hmac(SALT, store.session_key, algorithm="sha256").digest()
+    return UUID(bytes=digest[:16], version=4)  # MariaDB takes no 16 bytes that are no version's
 
 
 def _is_joined(store: Any) -> bool:
