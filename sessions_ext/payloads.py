@@ -34,7 +34,8 @@ class LoadsByStatement:
     def _get_session_from_db(self) -> Any:
         rows = self.model.objects.using(router.db_for_read(self.model))
         key, now = self.session_key, timezone.now()
-        if hint := hint_of(self):
+        # A router that picks one of many databases may name another when hint_of() asks it.
+        if rows.db == router.db_for_write(UserSession) and (hint := hint_of(self)):
             after = bounds(now)
             values = after | {"session_key": key, "now": now, "payload_hint": hint}
             stored, self.hinted = LOAD_WITH_ROW.get_each(rows, *after, **values)
