@@ -33,7 +33,7 @@ class LoadsByStatement:
 
     def _get_session_from_db(self) -> Any:
         rows = self.model.objects.using(router.db_for_read(self.model))
-        key, now = self.session_key, timezone.now()
+        key, now, self.hinted = self.session_key, timezone.now(), None
         # A router that picks one of many databases may name another when hint_of() asks it.
         if rows.db == router.db_for_write(UserSession) and (hint := hint_of(self)):
             after = bounds(now)
