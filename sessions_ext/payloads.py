@@ -17,6 +17,7 @@ from django.utils.crypto import salted_hmac
 from .conf import conf
 from .db.prepared import Pair, Parameter, Statement
 from .lifetime import bounds
+from .managers import UserSessionManager
 from .models import UserSession
 from .querysets import one_active
 
@@ -69,9 +70,9 @@ def hint_of(store: Any) -> UUID | None:
 
 def _is_joined(store: Any) -> bool:
     engine_store: Any = getattr(store, "engine_store", type(store))
-    return _is_djangos_db(engine_store) and router.db_for_read(store.model) == router.db_for_write(
-        UserSession
-    )
+    # A manager of the project's own may hide rows, now these and then those.
+    is_joined = _is_djangos_db(engine_store) and type(UserSession.objects) is UserSessionManager
+    return is_joined and router.db_for_read(store.model) == router.db_for_write(UserSession)
 
 
 @cache
