@@ -16,10 +16,8 @@ from django.utils.crypto import salted_hmac
 
 from .conf import conf
 from .db.prepared import Pair, Parameter, Statement
-from .lifetime import bounds
 from .managers import UserSessionManager
 from .models import UserSession
-from .querysets import one_active
 
 SALT = "sessions_ext.payload_hint"
 
@@ -37,9 +35,7 @@ class LoadsByStatement:
         key, now, self.hinted = self.session_key, timezone.now(), None
         # A router that picks one of many databases may name another when hint_of() asks it.
         if rows.db == router.db_for_write(UserSession) and (hint := hint_of(self)):
-            after = bounds(now)
-            values = after | {"session_key": key, "now": now, "payload_hint": hint}
-            stored, self.hinted = LOAD_WITH_ROW.get_each(rows, *after, **values)
+            stored, self.hinted = LOAD_WITH_ROW.get_each(rows, session_key=key, now=now, payload_hint=hint)
         else:
             stored = LOAD.get(rows, session_key=key, now=now)
         if stored is None:
@@ -90,9 +86,10 @@ def _load(rows: Any) -> tuple[Any, dict[str, Any]]:
     return rows.filter(session_key=Parameter("session_key", key), expire_date__gt=Parameter("now", end)), {}
 
 
-def _load_with_row(rows: Any, *bounds: str) -> tuple[Any, Any]:
-    sessions = UserSession.objects.using(rows.db)
-    return _load(rows)[0], one_active(sessions, *bounds, by=("payload_hint",)).select_related("user")
+def _load_with_row(rows: Any) -> tuple[Any, Any]:
+    hint = Parameter("payload_hint", UserSession._meta.get_field("payload_hint"))
+    # Active or not: with outdated statistics, PostgreSQL would read all active rows instead.
+    return _load(rows)[0], UserSession.objects.using(rows.db).filter(payload_hint=hint).select_related("user")
 
 
 LOAD = Statement(_load)

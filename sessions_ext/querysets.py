@@ -218,10 +218,10 @@ def rotate_refresh_token(session: "UserSession", token_id: UUID) -> bool:
     return is_rotated
 
 
-def one_active(rows: Any, *bounds: str, by: tuple[str, ...] = ("user", "id")) -> Any:
-    """The active row with an id and a user, or what else it is found `by`, all of it parameters. `bounds`
-    are the names in lifetime.bounds()."""
+def one_active(rows: Any, *bounds: str) -> Any:
+    """The active row with an id and a user, all of it parameters. `bounds` are the names in
+    lifetime.bounds()."""
     fields = rows.model._meta.get_field
     after = {column: Parameter(column, fields(column)) for column in bounds}
-    keys = {fields(name).attname: Parameter(name, fields(name)) for name in by}
-    return rows.filter(unended(after), **keys, is_revoked=False)
+    keys = {name: Parameter(name, fields(name)) for name in ("user", "id")}
+    return rows.filter(unended(after), user_id=keys["user"], pk=keys["id"], is_revoked=False)
