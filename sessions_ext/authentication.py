@@ -158,8 +158,9 @@ def judge(
 
 def _is_row_of(session: UserSession, user_id: Any, session_id: Any) -> bool:
     # Spelled as a login spells them. Another spelling costs the query.
-    user: Any = session.user
-    return bool((user._meta.pk.value_to_string(user), str(session.pk)) == (user_id, session_id))
+    user: Any = session.user  # None if the one query found the row and not the user
+    spelled = user and (user._meta.pk.value_to_string(user), str(session.pk))
+    return bool(spelled == (user_id, session_id))
 
 
 def _user_of(session: UserSession, backend_path: Any) -> tuple[Any, RevokedReason | None]:

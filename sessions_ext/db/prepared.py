@@ -117,6 +117,11 @@ class Pair(Statement):
 
     def _written(self, rows: Rows, variant: tuple[Hashable, ...]) -> Prepared:
         compilers = [each.query.get_compiler(each.db) for each in self.build(rows, *variant)]
+        for compiler in compilers:
+            compiler.pre_sql_setup()
+        # What is joined comes after the row: without statistics, PostgreSQL went from a user to all its rows.
+        joins = compilers[1].query.alias_map
+        joins.update({alias: join.promote() for alias, join in joins.items() if join.join_type})
         (columns, tables, where), (columns_2, tables_2, on) = map(_parts, compilers)
         # Django joins along foreign keys alone. With subqueries, PostgreSQL plans for longer than it saves.
         joined = f"{tables.sql} LEFT JOIN ({tables_2.sql}) ON {on.sql}"
@@ -156,8 +161,7 @@ class Part(NamedTuple):
 
 
 def _parts(compiler: Any) -> tuple[Part, Part, Part]:
-    """The columns, the tables and the conditions of a query that has no more than these."""
-    compiler.pre_sql_setup()
+    """The columns, the tables and the conditions of a query that has no more than these, and is set up."""
     columns = [Part(*column) for _, column, _ in compiler.select]
     tables, params = compiler.get_from_clause()
     return (
