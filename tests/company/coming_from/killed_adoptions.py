@@ -9,12 +9,12 @@ import django
 
 django.setup()
 
-from sessions_ext.takeover import take_over  # noqa: E402
+from sessions_ext.other_packages import adopt_sessions  # noqa: E402
 from tests.killed import kill_at_random  # noqa: E402
 
 
 def adopt(number, progress):
-    take_over(sys.argv[1], batch_size=2, progress=progress)
+    adopt_sessions(sys.argv[1], batch_size=2, progress=progress)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from django.db import connection, connections
 from django.utils.module_loading import import_string
 
 from sessions_ext.models import UserSession
+from sessions_ext.other_packages import SOURCES, adopt_sessions
 from sessions_ext.store import ID_KEY
-from sessions_ext.takeover import SOURCES, take_over
 from sessions_ext.testing import UserFactory
 from tests import databases
 from tests.company.coming_from.browsers import AGENT, Browser
@@ -53,7 +53,7 @@ def test_who_was_logged_in_stays_so_though_it_is_killed_and_run_again(
     told = json.loads(run.stdout)
     assert told == {"killed": KILLS, "amid": KILLS - KILLS // 3}
     assert UserSession.objects.exists()
-    result = take_over(source)
+    result = adopt_sessions(source)
     assert result.is_complete
     assert result.adopted + result.known == SESSIONS
     ids = {Session.objects.get(session_key=key).get_decoded()[ID_KEY] for key in cookies}
