@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.docs.pages import ROOT, Block, fenced
+from tests.patience import SECONDS
 from tests.servers import Browser, csrf_token, free_port, wait_for
 
 PAGE = ROOT / "docs/quickstart.md"
@@ -44,7 +45,7 @@ def main(dist: str) -> None:
             assert '"count": 5}{"revoked": 4}' in answers, answers
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(SECONDS)
         run(re.sub(r"^([\d*]+ ){5} *", "", cron), root)
 
 

@@ -17,6 +17,7 @@ from django.utils import timezone, translation
 from playwright.sync_api import Browser
 
 from sessions_ext import activity, managers, payloads
+from sessions_ext.models import UserSession
 from sessions_ext.outages import watched
 from sessions_ext.testing import UserFactory
 from tests import programs, threads
@@ -103,6 +104,15 @@ def pytest_terminal_summary(terminalreporter) -> Iterator[None]:
         terminalreporter.section("programs are missing", yellow=True)
         terminalreporter.line("What needs them was skipped. To run it, too:")
         terminalreporter.line(f"    apt-get install {' '.join(packages)}")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker) -> None:
+    """Statistics of the table are those that a test gathers, and locks those that it takes: none of a moment
+    at which PostgreSQL cleans up."""
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {UserSession._meta.db_table} SET (autovacuum_enabled = off)")
 
 
 ENGINES = ["db", "cached_db", "cache", "file", "signed_cookies"]

@@ -70,7 +70,11 @@ class Redis:
         log = self.folder / "log"
         with open(log, "a") as out:
             self.process = subprocess.Popen([*command, "--save", ""], stdout=out, stderr=out)
-        wait_for(self.port, self.process, log)
+        try:
+            wait_for(self.port, self.process, log)
+        except RuntimeError:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         self.process.terminate()

@@ -48,14 +48,19 @@ def held(*statements, until_waited_for=False):
             begun.set()
             connection.close()
 
+    def let_go():
+        """The rows are free when it returns, so that whoever tries again does not come too early."""
+        done.set()
+        thread.join(SECONDS)
+        assert not thread.is_alive()
+
     thread = threading.Thread(target=hold, daemon=True)
     thread.start()
     assert begun.wait(SECONDS)
     try:
-        yield done.set
+        yield let_go
     finally:
-        done.set()
-        thread.join(SECONDS)
+        let_go()
     assert not errors
 
 

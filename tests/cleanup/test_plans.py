@@ -22,16 +22,6 @@ def analyze():
         cursor.execute("VACUUM ANALYZE sessions_ext_usersession")
 
 
-@pytest.fixture
-def own_statistics():
-    """Those that analyze() gathers, and none of a moment amid the load."""
-    with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE sessions_ext_usersession SET (autovacuum_enabled = off)")
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE sessions_ext_usersession RESET (autovacuum_enabled)")
-
-
 @contextmanager
 def plans():
     """Collects the statements that run, and how the server went about each."""
@@ -54,7 +44,6 @@ def plans():
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("own_statistics")
 @pytest.mark.skipif("connection.vendor != 'postgresql'")
 @pytest.mark.parametrize("statistics", ["new", "of an empty table", "of revoked rows alone"])
 def test_each_statement_finds_its_place_on_the_index_and_sorts_nothing(statistics):

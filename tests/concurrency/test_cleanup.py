@@ -84,7 +84,6 @@ def as_stored(pk):
 
 def test_a_cleanup_waits_for_a_locked_row_and_does_not_skip_it(user, monkeypatch):
     monkeypatch.setattr("sessions_ext.cleanup.LOCK_PAUSE", 0.01)
-    monkeypatch.setattr("sessions_ext.cleanup.RETRIES", 1000)
     sessions = make_sessions(user, 20, expires_at=timezone.now() - timedelta(days=1))
     with held(changing(sessions[7])) as let_go, when_met(let_go):
         assert UserSession.objects.cleanup(batch_size=5) == CleanupResult(20, 0, True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import SECONDS
 from tests.scaling.servers import PostgreSQL
 from tests.servers import free_port, running
 
@@ -48,7 +49,9 @@ def postgresql() -> Iterator[PostgreSQL]:
     """A server with the tables and some people."""
     server = PostgreSQL()
     try:
-        subprocess.run([sys.executable, "-c", SET_UP], env=environment(server.url), check=True, timeout=60)
+        subprocess.run(
+            [sys.executable, "-c", SET_UP], env=environment(server.url), check=True, timeout=SECONDS
+        )
         yield server
     finally:
         server.stop()

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.patience import SECONDS
 from tests.scaling.servers import PostgreSQL
 from tests.servers import Browser, csrf_token
 
-SECONDS = 30  # that somebody goes on trying
 ROWS_OF = (
     "SELECT s.id::text FROM sessions_ext_usersession s JOIN auth_user u ON u.id = s.user_id"
     " WHERE NOT is_revoked AND username = ANY(%s)"

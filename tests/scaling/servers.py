@@ -13,10 +13,9 @@ from typing import Any
 import psycopg
 
 from tests import databases
+from tests.patience import SECONDS
 from tests.programs import needs
 from tests.servers import free_port, wait_for
-
-SECONDS = 60  # that a server has to start or to stop
 
 
 class PostgreSQL:

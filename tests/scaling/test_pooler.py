@@ -10,9 +10,10 @@ from contextlib import ExitStack, contextmanager
 import psycopg
 import pytest
 
+from tests.patience import SECONDS
 from tests.scaling.conftest import environment, running_site
 from tests.scaling.people import Crowd, Visitor
-from tests.scaling.servers import SECONDS, PgBouncer
+from tests.scaling.servers import PgBouncer
 from tests.scaling.site import LIMIT
 
 pytestmark = pytest.mark.slow

@@ -391,7 +391,7 @@ def test_without_time_zones_it_is_the_same(client, user, settings):
     settings.SESSIONS_EXT = {"REAUTHENTICATE_URL": "sso"}
     user.set_unusable_password()
     user.save()
-    with override_settings(USE_TZ=False):
+    with override_settings(USE_TZ=False, TIME_ZONE="America/Phoenix"):  # no clock is ever changed there
         here = log_in(client, user)
         long_ago(here)
         away = client.get(asked(client)).url
