@@ -19,26 +19,31 @@ COMMANDS = {
 }
 
 
-@pytest.fixture(params=COMMANDS, scope="module")
-def server(request, django_db_setup, tmp_path_factory) -> Iterator[str]:
+@pytest.fixture(params=COMMANDS)
+def server(request, tmp_path) -> Iterator[str]:
     port = free_port()
     command = ["-m", *(part.format(port=port) for part in COMMANDS[request.param])]
     environment = os.environ | {
         "DATABASE_URL": databases.url_of(connection),
         "DJANGO_SETTINGS_MODULE": "tests.settings",
     }
-    with running(command, port, environment, tmp_path_factory.mktemp("server") / "log") as address:
+    with running(command, port, environment, tmp_path / "log") as address:
         yield address
 
 
-@pytest.mark.parametrize("prefix", ["/", "/a"])
-def test_a_revoke_in_one_process_signs_out_in_another(server, prefix):
-    name = UserFactory().get_username()
+def test_a_revoke_in_one_process_signs_out_in_another(server):
+    for prefix in ("/", "/a"):
+        check(server, prefix)
+
+
+def check(server, prefix):
+    user = UserFactory()
+    name, sessions = user.get_username(), UserSession.objects.for_user(user)
     one, two = Browser(server), Browser(server)
     for browser in (one, two):
         assert browser.visit(f"{prefix}login/", username=name, password="password") == name
     ids = {browser.visit(f"{prefix}row/") for browser in (one, two)}
-    assert ids == {str(pk) for pk in UserSession.objects.values_list("pk", flat=True)}
+    assert ids == {str(pk) for pk in sessions.values_list("pk", flat=True)}
 
     assert UserSession.objects.filter(pk=one.visit(f"{prefix}row/")).revoke("stolen") == 1
 
@@ -48,4 +53,4 @@ def test_a_revoke_in_one_process_signs_out_in_another(server, prefix):
 
     assert two.visit(f"{prefix}logout/") == "nobody"
     assert two.visit("/who/") == two.visit("/awho/") == "nobody"
-    assert not UserSession.objects.active().exists()
+    assert not sessions.active().exists()
