@@ -55,17 +55,17 @@ def verify(
     """The login of this user by this row, or None if the row is not active. The login carries
     `backend`, a dotted path, and `stamp`, see stamp(). `holds(hash)` says whether it carries that
     session auth hash. One query; none if the CACHE has a verdict."""
-    sessions = UserSession.objects.primary
     verdict = version = None
+    may_be_cached = may_be_cached and bool(conf.CACHE)
     if may_be_cached:
-        verdict, version = verdict_cache.get(UserSession, sessions.db, user_id, session_id)
+        verdict, version = verdict_cache.get(UserSession, UserSession.objects.primary.db, user_id, session_id)
     if verdict and verdict.session.is_active:
         login = judge(verdict.session, verdict.hashes, backend, holds, stamp)
         if login.user is not None:
             signals.verdict_asked.send(UserSession, is_hit=True)
             return login
         # The cache may be behind; the database is not.
-    if may_be_cached and conf.CACHE:
+    if may_be_cached:
         signals.verdict_asked.send(UserSession, is_hit=False)
     session = UserSession.objects.verify(user_id, session_id)
     if session is None:

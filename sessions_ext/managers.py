@@ -199,7 +199,8 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
     def primary(self) -> UserSessionQuerySet:
         """All sessions, in the database that they are written to. Never a replica: one that lags
         would go on accepting a revoked session."""
-        queryset: UserSessionQuerySet = self.using(self._db or router.db_for_write(self.model))
+        database = self._db or router.db_for_write(self.model)
+        queryset: UserSessionQuerySet = self.db_manager(database).get_queryset()
         return queryset
 
     def _evict(self, user: "AbstractBaseUser", limit: int, keep: "UserSession | None" = None) -> list[UUID]:

@@ -16,7 +16,7 @@ class LoadsByStatement:
     session_key: Any
 
     def _get_session_from_db(self) -> Any:
-        rows = self.model.objects.using(router.db_for_read(self.model))
+        rows = self.model.objects.db_manager(router.db_for_read(self.model)).get_queryset()
         stored = LOAD.get(rows, session_key=self.session_key, now=timezone.now())
         if stored is None:
             self._session_key = None

@@ -16,13 +16,13 @@ from django.contrib.auth.views import RedirectURLMixin
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render, resolve_url
-from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
+from django.urls import NoReverseMatch, get_script_prefix, is_valid_path, reverse
 from django.utils.cache import patch_cache_control
 from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
 from django.utils.http import urlencode
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
@@ -309,11 +309,19 @@ def usable_url(to: str | None) -> str | None:
     """The URL that a setting such as LOGIN_URL names, or None where it leads nowhere on this site."""
     try:
         url = resolve_url(to) if to else ""
-        if url.startswith("/") and not url.startswith("//"):
-            resolve("/" + url.partition("?")[0].removeprefix(get_script_prefix()))
-    except (NoReverseMatch, Resolver404):
+    except NoReverseMatch:
+        return None
+    if url.startswith("/") and not url.startswith("//") and not _is_path(url.partition("?")[0]):
         return None
     return url or None
+
+
+def _is_path(url: str) -> bool:
+    path = "/" + url.removeprefix(get_script_prefix())
+    # LocaleMiddleware redirects to a path with a language, and CommonMiddleware to one with a slash.
+    languages = "", f"/{get_language()}"
+    slashes = ("", "/") if settings.APPEND_SLASH else ("",)
+    return any(is_valid_path(f"{language}{path}{slash}") for language in languages for slash in slashes)
 
 
 def _reset_url() -> str:

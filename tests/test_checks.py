@@ -198,7 +198,7 @@ def test_many_users_need_an_index_of_their_addresses(monkeypatch, indexed):
     UserFactory()
     UserFactory()
     assert found() == []
-    monkeypatch.setattr(checks, "MANY_USERS", 1)
+    monkeypatch.setattr(database_checks, "MANY_USERS", 1)
     (message,) = found()
     assert (message.id, message.is_serious()) == ("sessions_ext.W010", False)
     assert get_user_model()._meta.label in message.msg
@@ -222,6 +222,13 @@ def test_a_database_that_nobody_tested_is_reported(monkeypatch):
     assert (message.id, message.is_serious()) == ("sessions_ext.W016", False)
     assert "'default'" in message.msg
     assert "'oracle'" in message.msg
+
+
+@pytest.mark.parametrize("urls", ["tests.in_languages", "tests.urls"])
+@pytest.mark.parametrize("login_url", ["/login/", "/login"])
+def test_a_login_page_that_django_redirects_to_is_no_fault(urls, login_url):
+    assert found(ROOT_URLCONF=urls, LOGIN_URL=login_url) == []
+    assert ids(ROOT_URLCONF=urls, LOGIN_URL=f"/nowhere{login_url}") == ["W008"]
 
 
 @pytest.mark.django_db

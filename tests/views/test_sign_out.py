@@ -88,6 +88,19 @@ def test_nobody_changes_nothing(client, there, path):
     assert reason_of(there) == ""
 
 
+def test_a_base_template_that_shows_messages_is_not_repeated(client, here, there, settings):
+    [engine] = settings.TEMPLATES
+    base = "{% for message in messages %}{{ message }}{% endfor %}{% block content %}{% endblock %}"
+    loaders = [
+        ("django.template.loaders.locmem.Loader", {"sessions_ext/base.html": base}),
+        "django.template.loaders.app_directories.Loader",
+    ]
+    options = engine["OPTIONS"] | {"loaders": loaders}
+    settings.TEMPLATES = [engine | {"APP_DIRS": False, "OPTIONS": options}]
+    page = text(client.post(sign_out(there), follow=True))
+    assert page.count("That device has been signed out.") == 1
+
+
 def test_an_app_that_has_no_messages_still_signs_out(client, here, there, settings):
     settings.MIDDLEWARE = [each for each in settings.MIDDLEWARE if "messages" not in each]
     assert client.post(sign_out(there)).url == LIST
