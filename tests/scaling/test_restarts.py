@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_nobody_is_revived_and_nobody_lost(postgresql, names, tmp_path, mode):
     with running_site(tmp_path, postgresql.url) as address:
-        crowd = Crowd(address, names(8))
+        crowd = Crowd(address, names(6))
         with crowd.at_work():
             crowd.come_round()
             assert crowd.failures == []
@@ -21,7 +21,6 @@ def test_nobody_is_revived_and_nobody_lost(postgresql, names, tmp_path, mode):
                 postgresql.restart(mode)
                 over = time.monotonic()
                 crowd.come_round()
-            crowd.come_round()
         crowd.settle(postgresql)
     late = [what for began, what in crowd.failures if began > over]
     print(f"{mode}: {crowd.told()}; {len(late)} failures after the restart")
