@@ -15,6 +15,7 @@ from .db.updates import update
 from .lifetime import bounds
 from .models import UserSession
 from .observers import Sighting, observe
+from .payloads import hint_of
 from .querysets import one_active
 
 logger = logging.getLogger("sessions_ext")
@@ -25,18 +26,29 @@ def is_due(session: UserSession) -> bool:
     return timezone.now() >= session.last_activity_at + conf.TOUCH_INTERVAL
 
 
-def record(session: UserSession, request: HttpRequest | None, *, expires_at: datetime | None = None) -> bool:
+def record(
+    session: UserSession,
+    request: HttpRequest | None,
+    *,
+    expires_at: datetime | None = None,
+    store: Any = None,
+) -> bool:
     """Record activity at the request's address, at most once per TOUCH_INTERVAL and if it is activity by
     IS_ACTIVITY, and move the end to `expires_at` if that is given. At most one statement. Returns whether
     it wrote: the session is then active, and the person has not logged in again since it was read. Sends
-    session_client_changed when the address is new, and shows a Sighting to the OBSERVERS."""
+    session_client_changed when the address is new, and shows a Sighting to the OBSERVERS. With the `store`
+    of the login, it corrects the row's hint, see payloads."""
     if not (is_due(session) or expires_at):
         return False
+    seen: dict[str, Any] = {}
+    if store is not None and (hint := hint_of(store)) and hint != session.payload_hint:
+        seen["payload_hint"] = hint
     if not _is_activity(request):
-        return expires_at is not None and _move_end(session, expires_at)
+        return expires_at is not None and _move_end(session, expires_at, **seen)
     now, address = timezone.now(), clients.client_ip(request)
     previous, previous_at = session.last_ip_address, session.last_activity_at
-    seen: dict[str, Any] = {"last_ip_address": address} if address else {}
+    if address:
+        seen["last_ip_address"] = address
     if address and clients.network(address) != clients.network(previous):
         seen["last_ip_since"] = now
     is_recorded = _write(session, now, seen, expires_at)

@@ -51,21 +51,25 @@ def verify(
     stamp: int | None = None,
     *,
     may_be_cached: bool = True,
+    hinted: UserSession | None = None,
 ) -> Login | None:
     """The login of this user by this row, or None if the row is not active. The login carries
     `backend`, a dotted path, and `stamp`, see stamp(). `holds(hash)` says whether it carries that
-    session auth hash. One query; none if the CACHE has a verdict."""
-    sessions = UserSession.objects.primary
+    session auth hash. One query; none if the CACHE has a verdict, or if it is the row `hinted`: an active
+    one that was loaded just now with its user, and may be anybody's."""
+    if hinted and _is_row_of(hinted, user_id, session_id):
+        return judge(hinted, None, backend, holds, stamp)
     verdict = version = None
+    may_be_cached = may_be_cached and bool(conf.CACHE)
     if may_be_cached:
-        verdict, version = verdict_cache.get(UserSession, sessions.db, user_id, session_id)
+        verdict, version = verdict_cache.get(UserSession, UserSession.objects.primary.db, user_id, session_id)
     if verdict and verdict.session.is_active:
         login = judge(verdict.session, verdict.hashes, backend, holds, stamp)
         if login.user is not None:
             signals.verdict_asked.send(UserSession, is_hit=True)
             return login
         # The cache may be behind; the database is not.
-    if may_be_cached and conf.CACHE:
+    if may_be_cached:
         signals.verdict_asked.send(UserSession, is_hit=False)
     session = UserSession.objects.verify(user_id, session_id)
     if session is None:
@@ -150,6 +154,12 @@ def judge(
     if carried is not None and carried != stamp(session):
         return Login(session, is_outdated=True)
     return Login(session, ends=RevokedReason.PASSWORD_CHANGE)
+
+
+def _is_row_of(session: UserSession, user_id: Any, session_id: Any) -> bool:
+    # Spelled as a login spells them. Another spelling costs the query.
+    user: Any = session.user
+    return bool((user._meta.pk.value_to_string(user), str(session.pk)) == (user_id, session_id))
 
 
 def _user_of(session: UserSession, backend_path: Any) -> tuple[Any, RevokedReason | None]:

@@ -1,4 +1,3 @@
-import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -9,17 +8,13 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections, router
 from django.urls import NoReverseMatch, get_resolver, reverse
 from django.utils.module_loading import import_string
 
 from .cleanup import has_receivers_of_all_models
 from .conf import LOGIN_URL_NAME, NAMES, conf, is_dotted
-from .db.estimates import count_or_estimate
 
 PATHS = ("CLIENT_IP", "DEVICE_INFO", "IMPERSONATOR", "IS_ACTIVITY", "LOCATION", "LOGIN_HOOK", "MAX_SESSIONS")
-# So many users are read through faster than anybody notices.
-MANY_USERS = 10_000
 # Apps whose users may have to give more than a password.
 ASK_FOR_MORE = ("allauth.mfa", "django_otp")
 # Apps with which staff log in as a user.
@@ -110,7 +105,7 @@ def check_paths(**kwargs: Any) -> Iterable[CheckMessage]:
     for name, path in [*named, *(("OBSERVERS", path) for path in _value("OBSERVERS") or ())]:
         if not isinstance(path, str):
             continue
-        found = _imported(path)
+        found = imported(path)
         # A coroutine that nobody awaits is true, and refuses no login.
         if not callable(found) or iscoroutinefunction(found):
             yield Error(
@@ -130,7 +125,7 @@ def check_middleware_between(**kwargs: Any) -> Iterable[CheckMessage]:
     theirs, ours = _position(AuthenticationMiddleware), _position(UserSessionMiddleware)
     for path in settings.MIDDLEWARE[theirs + 1 : ours] if ours and theirs is not None else ():
         # Django's own use neither, except those that log in or demand a login.
-        if _imported(path) is None or (path.startswith("django.") and ".auth." not in path):
+        if imported(path) is None or (path.startswith("django.") and ".auth." not in path):
             continue
         yield checks.Warning(
             f"{path!r} comes between AuthenticationMiddleware and UserSessionMiddleware, so it works with a"
@@ -209,22 +204,6 @@ def check_cache(**kwargs: Any) -> Iterable[CheckMessage]:
 
 
 @register("sessions_ext")
-def check_reads_of_session_data(**kwargs: Any) -> Iterable[CheckMessage]:
-    store: Any = _imported(f"{settings.SESSION_ENGINE}.SessionStore")
-    if not hasattr(store, "get_model_class") or not apps.is_installed("django.contrib.sessions"):
-        return
-    model = store.get_model_class()
-    read, written = router.db_for_read(model), router.db_for_write(model)
-    if read != written:
-        yield checks.Warning(
-            f"DATABASE_ROUTERS read {model._meta.label} from {read!r} and write it to {written!r}. Where the"
-            " one lags behind the other, people are logged out right after their login.",
-            hint="Let the router read it where it writes it, or use the engine cached_db or cache.",
-            id="sessions_ext.W013",
-        )
-
-
-@register("sessions_ext")
 def check_receivers(**kwargs: Any) -> Iterable[CheckMessage]:
     if has_receivers_of_all_models():
         yield checks.Warning(
@@ -241,7 +220,7 @@ def check_login_hook(**kwargs: Any) -> Iterable[CheckMessage]:
     if apps.is_installed("allauth.account"):
         is_mandatory = getattr(settings, "ACCOUNT_EMAIL_VERIFICATION", "") == "mandatory"
         more += ["ACCOUNT_EMAIL_VERIFICATION"] if is_mandatory else []
-    if not more or _value("LOGIN_HOOK") or not _has_login_api():
+    if not more or _value("LOGIN_HOOK") or not has_login_api():
         return
     ready = "django_otp" if more == ["django_otp"] else "allauth"
     yield checks.Warning(
@@ -263,40 +242,7 @@ def check_impersonator(**kwargs: Any) -> Iterable[CheckMessage]:
         )
 
 
-@register(checks.Tags.database)
-def check_email_index(databases: Any = None, **kwargs: Any) -> Iterable[CheckMessage]:
-    if not databases or not apps.is_installed("django.contrib.auth"):
-        return
-    from django.contrib.auth import get_user_model
-
-    users: Any = get_user_model()
-    email, alias = users.get_email_field_name(), router.db_for_write(users)
-    fields = {field.name: field for field in users._meta.get_fields()}
-    connection = connections[alias]
-    if (
-        alias not in databases
-        or connection.vendor != "postgresql"
-        or email == users.USERNAME_FIELD
-        or email not in fields
-        or users._meta.db_table not in connection.introspection.table_names()
-        or not count_or_estimate(users._base_manager.using(alias), MANY_USERS)[1]
-        or not _has_login_api()
-    ):
-        return
-    with connection.cursor() as cursor:
-        found = connection.introspection.get_constraints(cursor, users._meta.db_table).values()
-    column = re.compile(rf"upper\(\W*{re.escape(fields[email].column)}\b", re.IGNORECASE)
-    if not any(column.search(index.get("definition") or "") for index in found):
-        yield checks.Warning(
-            "People may log in by their e-mail addresses, and each such login reads all users: there is no"
-            f" index of {users._meta.label} that serves `{email}__iexact`.",
-            hint=f"Add Index(Upper({email!r}), name=...) of django.db.models to the user model, or"
-            " leave out the API's login router.",
-            id="sessions_ext.W010",
-        )
-
-
-def _has_login_api() -> bool:
+def has_login_api() -> bool:
     """Whether the project has mounted the login router."""
 
     def mounts(patterns: Any) -> bool:
@@ -312,13 +258,13 @@ def _has_login_api() -> bool:
 
 def _position(middleware: type) -> int | None:
     for position, path in enumerate(settings.MIDDLEWARE):
-        loaded = _imported(path)
+        loaded = imported(path)
         if isinstance(loaded, type) and issubclass(loaded, middleware):
             return position
     return None
 
 
-def _imported(path: str) -> Any:
+def imported(path: str) -> Any:
     """What the path names, or None. Django itself reports a middleware that it cannot load."""
     try:
         return import_string(path)

@@ -134,6 +134,7 @@ class Conf:
     EXPIRED_RETENTION = Setting(timedelta(0), duration)
     CACHE: Setting[str | None] = Setting(None, _optional(_of_type("the alias of a cache", str)))
     VERDICT_TTL = Setting(timedelta(seconds=30), _positive_duration)
+    ONE_QUERY: Setting[bool] = Setting(True, _of_type("True or False", bool))
     DISTRIBUTED: Setting[bool] = Setting(False, _of_type("True or False", bool))
     TRUSTED_PROXIES = Setting((), _proxies)
     CLIENT_IP: Setting[str] = Setting("sessions_ext.clients.remote_address", _path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db import DataError, models, router, transaction
+from django.db import models, router, transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -17,6 +17,7 @@ from . import cleanup as cleaning
 from . import clients, limits, signals
 from .cleanup import CleanupPreview, CleanupResult
 from .conf import conf
+from .db.errors import UNSUITABLE
 from .db.locks import locks_what_it_reads, seeing_latest, take_write_lock
 from .db.prepared import Statement
 from .decorators import alters_data, twin
@@ -53,6 +54,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         refresh_token_id: UUID | None = None,
         impersonator: "AbstractBaseUser | None" = None,
         _id: UUID | None = None,
+        _hint: UUID | None = None,
     ) -> "UserSession":
         """Insert the row of a login and hold the user to MAX_SESSIONS, in one transaction.
 
@@ -87,6 +89,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
             impersonator=impersonator if is_impersonated else None,
             expires_at=min(expires_at or latest, latest),
             refresh_token_id=refresh_token_id,
+            payload_hint=_hint,
             **({"id": _id} if _id else {}),
         )
         self.model._meta.get_field("user").set_cached_value(session, user)
@@ -124,7 +127,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
             session: UserSession | None = VERIFY.get(
                 self.primary, *after, user=user_id, id=session_id, **after
             )
-        except (ValidationError, ValueError, TypeError, OverflowError, DataError):
+        except UNSUITABLE:
             return None
         return session
 
@@ -199,7 +202,8 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
     def primary(self) -> UserSessionQuerySet:
         """All sessions, in the database that they are written to. Never a replica: one that lags
         would go on accepting a revoked session."""
-        queryset: UserSessionQuerySet = self.using(self._db or router.db_for_write(self.model))
+        database = self._db or router.db_for_write(self.model)
+        queryset: UserSessionQuerySet = self.db_manager(database).get_queryset()
         return queryset
 
     def _evict(self, user: "AbstractBaseUser", limit: int, keep: "UserSession | None" = None) -> list[UUID]:

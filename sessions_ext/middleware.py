@@ -220,7 +220,8 @@ def _finish_login(
         return
     if ID_KEY not in store and not session.is_adopted and store.get(SESSION_KEY) == str(session.user_id):
         store.set_login(session, store.user)  # other code has removed all keys but Django's
-    is_recorded = activity.record(session, request, expires_at=moved_end(store, session, response))
+    moved = moved_end(store, session, response)
+    is_recorded = activity.record(session, request, expires_at=moved, store=store)
     if is_saved(store, response) and not is_recorded and store.is_superseded():
         store.leave_cookie()
 

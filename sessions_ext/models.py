@@ -98,6 +98,8 @@ class UserSession(models.Model):
     last_provider_accessed = models.CharField(_("latest provider"), max_length=100, blank=True, default="")
     last_provider_sync_at = models.DateTimeField(_("provider accessed"), null=True, blank=True)
     providers_accessed = models.JSONField(_("providers"), default=list, blank=True)
+    # Finds the row together with the session's data: see payloads. It is no secret, and nothing believes it.
+    payload_hint = models.UUIDField(null=True, blank=True, editable=False)
 
     objects = UserSessionManager()
     # Whether who asks by this session carries its latest proof. A copy of a cookie or a token that is older
@@ -145,6 +147,12 @@ class UserSession(models.Model):
                 name="sessions_ext_impersonator",
                 fields=["impersonator", "id"],
                 where=Q(impersonator__isnull=False),
+            ),
+            # the row of the session data that a request loads
+            PartialIndex(
+                name="sessions_ext_payload",
+                fields=["payload_hint"],
+                where=Q(payload_hint__isnull=False),
             ),
         ]
 

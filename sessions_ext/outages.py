@@ -45,14 +45,13 @@ class Watched:
             self._until = now + self._pause
         return self._run(what)
 
-    def tell(self, keys: list[str], seconds: float) -> bool:
-        """Set a new version for each key, which lasts so many seconds. Where the cache fails, return False
-        and try again meanwhile, in a thread, until it is told."""
+    def tell(self, keys: list[str], seconds: float) -> None:
+        """Set a new version for each key, which lasts so many seconds. Where the cache fails, return and
+        try again meanwhile, in a thread, until it is told."""
         for start in range(0, len(keys), CHUNK):
             if not self._set(keys[start : start + CHUNK], seconds):
                 self._tell_later(keys[start:], seconds)
-                return False
-        return True
+                return
 
     def _run(self, what: Callable[[BaseCache], T]) -> T | None:
         began = time.monotonic()

@@ -1,7 +1,9 @@
+from collections.abc import Mapping
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-__all__ = ["EndedBy", "RevokedReason", "label", "with_note"]
+__all__ = ["EndedBy", "RevokedReason", "label", "label_for_user", "with_note"]
 
 
 class RevokedReason(models.TextChoices):
@@ -40,6 +42,20 @@ _ENDED_BY: dict[str, EndedBy] = {
     RevokedReason.REFRESH_REUSE: EndedBy.SYSTEM,
     RevokedReason.SUSPICIOUS: EndedBy.SYSTEM,
 }
+# Each reason as the session's user reads it.
+_FOR_USER: dict[str, object] = {
+    RevokedReason.LOGOUT: _("You signed out"),
+    RevokedReason.USER: _("You signed out from another device"),
+    RevokedReason.NOT_ME: _("You said it wasn't you"),
+    RevokedReason.ADMIN: _("Ended by an administrator"),
+    RevokedReason.LIMIT: _("Too many devices"),
+    RevokedReason.PASSWORD_CHANGE: _("Password changed"),
+    RevokedReason.USER_DISABLED: _("Account disabled"),
+    RevokedReason.REFRESH_REUSE: _("Ended for your security"),
+    RevokedReason.SUSPICIOUS: _("Ended for your security"),
+    RevokedReason.IMPERSONATOR: _("They stopped"),
+}
+_FOR_USER_OF_STAFF = _FOR_USER | {RevokedReason.LOGOUT: _FOR_USER[RevokedReason.IMPERSONATOR]}
 
 
 def ended_by(reason: str) -> EndedBy:
@@ -54,5 +70,15 @@ def with_note(reason: RevokedReason, note: str) -> str:
 
 def label(reason: str) -> str:
     """A reason in words for people. Free text stays as it is."""
+    return _in_words(reason, dict(RevokedReason.choices))
+
+
+def label_for_user(reason: str, *, is_impersonated: bool = False) -> str:
+    """A reason in words for the session's user. Free text stays as it is. In a session of staff who acted as
+    the user, nobody but they signed out."""
+    return _in_words(reason, _FOR_USER_OF_STAFF if is_impersonated else _FOR_USER)
+
+
+def _in_words(reason: str, words: Mapping[str, object]) -> str:
     known, colon, note = reason.partition(": ")
-    return f"{RevokedReason(known).label}{colon}{note}" if known in RevokedReason.values else reason
+    return f"{words[known]}{colon}{note}" if known in words else reason

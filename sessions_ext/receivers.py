@@ -25,6 +25,7 @@ from .lifetime import cookie_end
 from .mail import send_mail_about
 from .models import RevokedReason, UserSession
 from .new_device import is_new_device, is_one_mail_too_many
+from .payloads import hint_of
 from .querysets import by_shard
 from .requests import carries_token, has_lost_token, request_at_hand
 from .signals import rows_revoked, session_started
@@ -76,7 +77,11 @@ def on_login(
     try:
         impersonator = authentication.impersonator_of(request, user)
         session = _row_of(store, user, impersonator) or UserSession.objects.start(
-            user, request=request, expires_at=cookie_end(store), impersonator=impersonator
+            user,
+            request=request,
+            expires_at=cookie_end(store),
+            impersonator=impersonator,
+            _hint=hint_of(store),
         )
     except BaseException as error:
         _undo_login(request, store)

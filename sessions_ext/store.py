@@ -190,7 +190,7 @@ class VerifiedStore(RenewsKey, LeavesCookie):
         key = self.session_key
         self._session_cache = super().load()
         self._is_unknown = key is not None and self.session_key is None
-        self._verify()
+        self._verify(vars(self).pop("hinted", None))
         return self._session_cache
 
     def _get_session(self, no_load: bool = False) -> dict[str, Any]:
@@ -266,7 +266,7 @@ class VerifiedStore(RenewsKey, LeavesCookie):
             self._verify()
         return self._login
 
-    def _verify(self) -> None:
+    def _verify(self, hinted: UserSession | None = None) -> None:
         """Check the loaded data against the table, and drop the data of a login that has ended."""
         self._is_verified, self._login = True, None
         data = self._session_cache
@@ -274,7 +274,7 @@ class VerifiedStore(RenewsKey, LeavesCookie):
             if auth.SESSION_KEY not in data:
                 data.pop(ID_KEY, None)  # vouches for nobody without a login
             elif ID_KEY in data:
-                self._hold_against_row(data)
+                self._hold_against_row(data, hinted)
             else:
                 self._adopt()
         except BaseException:
@@ -282,10 +282,11 @@ class VerifiedStore(RenewsKey, LeavesCookie):
             self._is_verified, self._login = False, None
             raise
 
-    def _hold_against_row(self, data: dict[str, Any]) -> None:
+    def _hold_against_row(self, data: dict[str, Any], hinted: UserSession | None) -> None:
         holds = partial(constant_time_compare, data.get(auth.HASH_SESSION_KEY) or "")
         row = data[auth.SESSION_KEY], data[ID_KEY]
-        login = authentication.verify(*row, data.get(auth.BACKEND_SESSION_KEY), holds, data.get(STAMP_KEY))
+        backend, stamp = data.get(auth.BACKEND_SESSION_KEY), data.get(STAMP_KEY)
+        login = authentication.verify(*row, backend, holds, stamp, hinted=hinted)
         if login is None:
             self._forget()
             if request_at_hand():

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Read from the table when they are needed: they are secret, or they change.
-LEFT_OUT = {"password", "refresh_token_id", "previous_refresh_token_id", "refreshed_at"}
+# Read from the table when they are needed: they are secret, they change, or they serve the table alone.
+LEFT_OUT = {"password", "refresh_token_id", "previous_refresh_token_id", "refreshed_at", "payload_hint"}
 CLOSED = "closed"
 CACHED_VALUES = "_sessions_ext_cached_values"
 MARGIN = 60  # seconds that a version outlives every verdict that names it

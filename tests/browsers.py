@@ -4,12 +4,14 @@ Playwright's sync API keeps an event loop in the thread, so a test that has a br
 use the ORM in its own thread: it looks at what the pages say, or starts another process."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
 
+from tests.patience import SECONDS
 from tests.programs import needs
 
 
@@ -47,7 +49,7 @@ class Visitor:
         self.server = server
         self.complaints: list[str] = []
         self.context: BrowserContext = browser.new_context(base_url=server, **options)
-        self.context.set_default_timeout(20_000)
+        self.context.set_default_timeout(1000 * SECONDS)
         self.context.on("console", lambda message: self._note("console", message.text))
         self.context.on("weberror", lambda error: self._note("error", error.error))
         self.context.on("requestfailed", self._check_failure)
@@ -65,6 +67,15 @@ class Visitor:
     def _note(self, kind: Any, text: Any) -> None:
         self.complaints.append(f"{self.page.url}: {kind}: {text}")
 
+    def expect_complaints(self, number: int, text: str) -> None:
+        """Wait for so many complaints with this text, which belong to what was done, and forget them."""
+        end = time.monotonic() + SECONDS
+        while len(expected := [each for each in self.complaints if text in each]) < number:
+            assert time.monotonic() < end, self.complaints
+            self.page.wait_for_timeout(10)  # in which Playwright hears what the browser says
+        for each in expected[:number]:
+            self.complaints.remove(each)
+
     def fill(self, selector: str, text: str) -> None:
         """Type into a field, as a person does: after the page has given a field its focus (autofocus).
         A browser that finds the focus taken complains."""
@@ -78,5 +89,21 @@ class Visitor:
         self.page.goto(path)
         self.fill("[name=username]", name)
         self.fill("[name=password]", f"{name}-demo")
-        self.page.press("[name=password]", "Enter")
-        self.page.wait_for_selector("[name=password]", state="detached")
+        enter(self.page, "[name=password]")
+        assert not self.page.locator("[name=password]").count()
+
+
+# Playwright waits for no page that a click or a key leads to: what is asked next may be asked of the page
+# before, or stop the browser on its way.
+
+
+def follow(page: Page, link: str | Locator) -> None:
+    """Click what leads to another page, and wait until that is there."""
+    with page.expect_navigation():
+        page.click(link) if isinstance(link, str) else link.click()
+
+
+def enter(page: Page, field: str) -> None:
+    """Press Enter in a field of a form, and wait for the page that this leads to."""
+    with page.expect_navigation():
+        page.press(field, "Enter")

@@ -12,15 +12,16 @@ from django.core.cache import cache as django_cache
 from django.core.signals import setting_changed
 from django.db import connection
 from django.dispatch import receiver
-from django.test import AsyncClient
+from django.test import AsyncClient, TransactionTestCase
 from django.utils import timezone, translation
 from playwright.sync_api import Browser
 
 from sessions_ext import activity, managers, payloads
 from sessions_ext.outages import watched
 from sessions_ext.testing import UserFactory
-from tests import programs
+from tests import programs, threads
 from tests.browsers import Loop, Visitor, running_chromium
+from tests.databases import delete_rows
 from tests.demos import Demo, running_demo
 
 HERE = Path(__file__).parent
@@ -29,12 +30,17 @@ pytest.register_assert_rewrite(
     *(name for path in HERE.iterdir() if (name := f"tests.{path.stem}") not in sys.modules)
 )
 
+# Python may keep what it compiles, or each process that a test starts would compile everything again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Races, and what measures times.
 NEEDS_PROCESSORS = {
     HERE / "admin/test_list.py",
     HERE / "cleanup/test_beside_others.py",
     HERE / "cleanup/test_locks.py",
     HERE / "concurrency",
+    HERE / "scaling",
     HERE / "test_benchmarks.py",
     HERE / "test_redis.py",
     HERE / "test_redis_outages.py",
@@ -46,12 +52,16 @@ SAME_ON_ALL_DATABASES = {
     HERE / "api/test_openapi.py",
     HERE / "clients",
     HERE / "docs",
+    HERE / "projects",
+    HERE / "scaling",
     HERE / "store/in_company",
     HERE / "test_benchmarks.py",
     HERE / "test_conf.py",
     HERE / "test_demo.py",
     HERE / "test_endings.py",
     HERE / "test_imports.py",
+    HERE / "test_locale.py",
+    HERE / "test_packaging.py",
     HERE / "test_programs.py",
     HERE / "test_servers.py",
 }
@@ -98,6 +108,20 @@ def pytest_terminal_summary(terminalreporter) -> Iterator[None]:
 ENGINES = ["db", "cached_db", "cache", "file", "signed_cookies"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _tables_emptied_quickly() -> Iterator[None]:
+    """After a test that commits."""
+    as_django_does = TransactionTestCase._fixture_teardown
+
+    def empty(self) -> None:
+        if connection.vendor != "postgresql" or self._databases_names() != ["default"] or not delete_rows():
+            as_django_does(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
+        yield
+
+
 @pytest.fixture
 def user(db):
     return UserFactory()
@@ -142,7 +166,7 @@ def later():
 def _write_statements_anew(setting: str, **kwargs) -> None:
     """Statements that are written once know how to read times: on MariaDB, with a zone or without."""
     if setting == "USE_TZ":
-        for statement in (managers.VERIFY, activity.TOUCH, payloads.LOAD):
+        for statement in (managers.VERIFY, activity.TOUCH, payloads.LOAD, payloads.LOAD_WITH_ROW):
             statement.prepared.clear()
 
 
@@ -155,7 +179,11 @@ def _own_language() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _empty_cache() -> Iterator[None]:
+    """No thread of the app outlives the test, and writes to the cache, log and mails of another."""
     yield
+    with watched("default")._lock:
+        watched("default")._untold = {}  # nobody asks for it any more
+    threads.wait_for("sessions_ext.")
     django_cache.clear()
     watched.cache_clear()
 

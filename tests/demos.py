@@ -1,11 +1,14 @@
 """The demo of the example project, running."""
 
 import os
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests import databases
+from tests.patience import SECONDS
 from tests.servers import free_port, running
 
 PLAIN = "example_project.settings"
@@ -25,12 +28,21 @@ class Demo:
         self._rows.bring_back()
         self._beginning = self._log.stat().st_size
 
+    def link(self, path: str) -> str:
+        """The one address in its e-mails whose path begins so, once a thread has sent it."""
+        end = time.monotonic() + SECONDS
+        while not (found := set(re.findall(rf"http://[^/\s]+{path}\S+/", self.mails))):
+            assert time.monotonic() < end, self.mails
+            time.sleep(0.02)
+        (link,) = found
+        return str(link)
+
     @property
     def mails(self) -> str:
         """The e-mails, which it writes to its log, without the line ends of quoted-printable."""
         with self._log.open("rb") as log:
             log.seek(self._beginning)
-            return log.read().decode().replace("=\n", "").replace("=3D", "=")
+            return log.read().decode(errors="ignore").replace("=\n", "").replace("=3D", "=")
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pymysql
 
-from tests.programs import PACKAGES
+from tests.patience import SECONDS
+from tests.programs import PACKAGES, path_of
 
 SERVER = {
     # Nothing here outlives the run.
@@ -36,7 +37,7 @@ def url() -> str:
     is no run: its one line says what to install, and where CI is set it is an error."""
     if given := os.environ.get("DATABASE_URL"):
         return given
-    program = shutil.which("mariadbd", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
+    program = path_of("mariadbd")
     if program is None:
         print(f"skipped: there is no mariadbd. apt-get install {PACKAGES['mariadbd']}", file=sys.stderr)
         sys.exit(1 if os.environ.get("CI") else 0)
@@ -45,7 +46,7 @@ def url() -> str:
     socket, log = folder / "socket", folder / "log"
     place = ["--no-defaults", f"--datadir={folder / 'data'}", *(["--user=root"] if os.geteuid() == 0 else [])]
     install = ["mariadb-install-db", *place, "--auth-root-authentication-method=normal", "--skip-test-db"]
-    subprocess.run(install, check=True, stdout=subprocess.DEVNULL, timeout=120)
+    subprocess.run(install, check=True, stdout=subprocess.DEVNULL, timeout=SECONDS)
     options = [f"--{name}={value}" for name, value in SERVER.items()]
     with log.open("w") as output:
         command = [program, *place, f"--socket={socket}", *options]
@@ -62,8 +63,8 @@ def url() -> str:
 
 
 def _wait_for(server: subprocess.Popen[bytes], socket: Path, log: Path) -> None:
-    """Return once it answers. It has a minute."""
-    end = time.monotonic() + 60
+    """Return once it answers."""
+    end = time.monotonic() + SECONDS
     while time.monotonic() < end and server.poll() is None:
         try:
             pymysql.connect(unix_socket=str(socket), user="root").close()
@@ -76,4 +77,4 @@ def _wait_for(server: subprocess.Popen[bytes], socket: Path, log: Path) -> None:
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
     server.terminate()
-    server.wait(timeout=60)
+    server.wait(timeout=SECONDS)

@@ -17,6 +17,7 @@ DEFAULTS = {
     "REVOKED_RETENTION": timedelta(days=30),
     "EXPIRED_RETENTION": timedelta(0),
     "CACHE": None,
+    "ONE_QUERY": True,
     "DISTRIBUTED": False,
     "TRUSTED_PROXIES": (),
     "CLIENT_IP": "sessions_ext.clients.remote_address",
@@ -47,7 +48,7 @@ MAY_BE_ZERO = {
     "REFRESH_GRACE",
     "REAUTHENTICATE_AFTER",
 }
-SWITCHES = ("API_REAUTHENTICATES", "DISTRIBUTED", "NEW_DEVICE_EMAIL", "TELL_WHY")
+SWITCHES = ("API_REAUTHENTICATES", "DISTRIBUTED", "NEW_DEVICE_EMAIL", "ONE_QUERY", "TELL_WHY")
 MAY_BE_NONE = {"IDLE_TIMEOUT", "REAUTHENTICATE_AFTER"}
 
 RIGHT = [
@@ -76,6 +77,7 @@ RIGHT = [
     ("REAUTHENTICATE_URL", "login"),
     ("API_REAUTHENTICATES", False),
     ("TELL_WHY", False),
+    ("ONE_QUERY", False),
     *((name, True) for name in SWITCHES),
 ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import SECONDS
 from tests.programs import needs
 from tests.servers import Browser, csrf_token, free_port, log_in, running
 
@@ -23,7 +24,9 @@ def environment(tmp_path) -> dict[str, str]:
 
 def run_demo(environment, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "manage.py", "demo", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
 
 
 def test_one_revoke_in_the_admin_signs_the_other_browser_out(environment, tmp_path):
@@ -76,7 +79,9 @@ def paste(page, environment, tmp_path):
     port = free_port()
     with running(["manage.py", "demo", str(port)], port, environment, tmp_path / "log") as server:
         pasted = lines.replace("http://127.0.0.1:8000", server)
-        done = subprocess.run(["bash", "-ec", pasted], capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(
+            ["bash", "-ec", pasted], capture_output=True, text=True, timeout=SECONDS, check=True
+        )
     return done.stdout.strip()
 
 

@@ -34,7 +34,7 @@ LEVELS = [
     {"cookies"},
     {"make_room", "new_device", "store", "tokens"},
     {"step_up"},
-    {"engines", "events", "mail", "middleware", "receivers", "takeover", "tasks"},
+    {"engines", "events", "mail", "middleware", "other_packages", "receivers", "tasks"},
     {
         "admin",
         "api",

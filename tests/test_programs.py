@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.patience import SECONDS
 from tests.programs import PACKAGES, needs
 
 
@@ -22,7 +23,7 @@ def run_without_programs(tmp_path, request):
             cwd=request.config.rootpath,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=SECONDS,
             check=False,
         )
 

@@ -11,6 +11,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from tests.patience import SECONDS
 from tests.programs import needs
 from tests.servers import free_port, running
 
@@ -52,6 +53,7 @@ import django
 django.setup()
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
+from tests.patience import SECONDS
 
 call_command("migrate", verbosity=0)
 get_user_model().objects.create_user("ada", password="ada-demo")
@@ -76,7 +78,7 @@ def server(tmp_path_factory):
         "DJANGO_SETTINGS_MODULE": "project.settings",
         "PYTHONPATH": f"{root}{os.pathsep}{ROOT}",
     }
-    subprocess.run([sys.executable, "-c", CREATE_USER], env=environment, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", CREATE_USER], env=environment, check=True, timeout=SECONDS)
     port = free_port()
     command = ["-m", "django", "runserver", "--noreload", str(port)]
     with running(command, port, environment, root / "log") as address:
@@ -87,7 +89,9 @@ def test_the_lines_of_the_page_log_in_and_end_sessions(server):
     needs("curl")
     (lines,) = blocks("sh")
     pasted = lines.replace("http://127.0.0.1:8000", server)
-    done = subprocess.run(["bash", "-ec", pasted], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        ["bash", "-ec", pasted], capture_output=True, text=True, timeout=SECONDS, check=True
+    )
     first, me, ended, second, refused = map(json.loads, done.stdout.splitlines())
     assert me == {"user": "ada", "device": first["session"]["device_info"]}
     assert ended == {"ended": 0}
@@ -101,7 +105,7 @@ def test_the_views_without_ninja_log_in_and_refresh(server):
         data = body and json.dumps(body).encode()
         request = Request(f"{server}{path}", data, {"Content-Type": "application/json", **headers})
         try:
-            with urlopen(request, timeout=30) as answer:
+            with urlopen(request, timeout=SECONDS) as answer:
                 return answer.status, json.load(answer)
         except HTTPError as error:
             return error.code, None

@@ -4,7 +4,7 @@ import threading
 
 from django.db import connection, connections
 
-SECONDS = 60
+from tests.patience import SECONDS
 
 
 def at_once(calls, expected=()):
@@ -34,6 +34,14 @@ def at_once(calls, expected=()):
     if errors:
         raise ExceptionGroup("in the threads", errors)
     return outcomes
+
+
+def wait_for(name):
+    """Until all threads whose names begin so are done."""
+    for thread in threading.enumerate():
+        if thread.name.startswith(name):
+            thread.join(2 * SECONDS)
+            assert not thread.is_alive(), thread.name
 
 
 def in_step(rounds, prepare, *calls):

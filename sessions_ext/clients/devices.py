@@ -78,6 +78,13 @@ SYSTEMS = {
     " iOS": "iOS",
     "(iOS": "iOS",
 }
+# What a device is, by a word in its name. The first match counts; icon.html draws it.
+KINDS = {
+    "tv": (" TV", "Roku", "Chromecast", "PlayStation", "Xbox", "Nintendo"),
+    "tablet": ("iPad", "Silk"),
+    "phone": ("iPhone", "Android", "iOS", "HarmonyOS"),
+    "desktop": ("macOS", "Windows", "Linux", "Ubuntu", "Chrome OS", "Fedora", "BSD"),
+}
 # What ua-parser calls a browser, though it is a library or a shell around a browser. An app that names
 # itself goes by its own name, and any other by the name here.
 SHELLS = {
@@ -146,6 +153,11 @@ def describe_device(user_agent: str) -> str:
         return without_links(f"{browser} (bot)".lstrip())
     system = _system(user_agent, parsed.os.family if parsed.os else "", model)
     return " on ".join(dict.fromkeys(filter(None, map(without_links, (browser, system)))))
+
+
+def kind_of_device(name: str) -> str:
+    """What a device of this name is: desktop, phone, tablet, tv or other."""
+    return next((kind for kind, words in KINDS.items() if any(word in name for word in words)), "other")
 
 
 def _browser(user_agent: str, family: str) -> str:

@@ -1,7 +1,7 @@
 """Statements that run often. Django's ORM writes their SQL once, and not for each request or batch. Each
 run binds new parameters."""
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 from django.db import connections, transaction
@@ -26,11 +26,24 @@ class Parameter(Expression):
 
 
 class Shape(NamedTuple):
-    """How to read an object from a result row: its model, and the columns that hold its fields."""
+    """How to read an object from a result row: its model, the columns that hold its fields, how to convert
+    them, by their position there, and the objects that are joined to it."""
 
     model: Any
     names: list[str]
     columns: list[int]
+    converters: dict[int, Any]
+    joined: list[tuple[Any, "Shape"]]
+
+    def read(self, using: str, row: Sequence[Any]) -> Any:
+        """The object, or None if there is none: all of its columns are NULL."""
+        values = [row[column] for column in self.columns]
+        if all(value is None for value in values):
+            return None
+        found = self.model.from_db(using, self.names, _converted(values, self.converters, using))
+        for field, shape in self.joined:
+            field.set_cached_value(found, shape.read(using, row))
+        return found
 
 
 class Prepared(NamedTuple):
@@ -40,22 +53,19 @@ class Prepared(NamedTuple):
     params: list[Any]
     converters: dict[int, Any]
     shapes: list[Shape]
-    joins: list[Any]
 
     def row(self, using: str, values: dict[str, Any]) -> list[Any] | None:
         """The first row of the result, converted as Django does, or None. Raises what Django raises for
         a value that does not suit its field."""
+        found = self.found(using, values)
+        return found and _converted(list(found), self.converters, using)
+
+    def found(self, using: str, values: dict[str, Any]) -> Any:
+        """The first row of the result as it comes, or None."""
         connection = connections[using]
         with connection.cursor() as cursor:
             cursor.execute(self.sql, _bound(self.params, values, connection))
-            found = cursor.fetchone()
-        if found is None:
-            return None
-        row = list(found)
-        for position, (converters, expression) in self.converters.items():
-            for convert in converters:
-                row[position] = convert(row[position], expression, connection)
-        return row
+            return cursor.fetchone()
 
     def change(self, using: str, values: dict[str, Any]) -> int:
         """Run it, and return how many rows it changed or deleted."""
@@ -70,24 +80,20 @@ class Statement:
     It returns the rows to read or to update, and the changes to them, if any. For a queryset that
     already has conditions the SQL is written anew each time: they may belong to this one call."""
 
-    def __init__(self, build: Callable[..., tuple[Rows, dict[str, Any]]]) -> None:
+    def __init__(self, build: Callable[..., tuple[Rows, Any]]) -> None:
         self.build = build
         self.prepared: dict[Hashable, Prepared] = {}
 
     def get(self, rows: Rows, *variant: Hashable, **values: Any) -> Any:
         """The object that is found, with the object joined to it, or None. Raises what Django raises
         for a value that does not suit its field."""
+        return self.get_each(rows, *variant, **values)[0]
+
+    def get_each(self, rows: Rows, *variant: Hashable, **values: Any) -> list[Any]:
+        """What each of a Pair finds, as by get(). None at all if the first of them finds nothing."""
         using, prepared = rows.db, self._prepared(rows, variant)
-        row = prepared.row(using, values)
-        if row is None:
-            return None
-        found, *joined = (
-            shape.model.from_db(using, shape.names, [row[column] for column in shape.columns])
-            for shape in prepared.shapes
-        )
-        for each, field in zip(joined, prepared.joins, strict=True):
-            field.set_cached_value(found, each)
-        return found
+        row = prepared.found(using, values)
+        return [row and shape.read(using, row) for shape in prepared.shapes]
 
     def update(self, rows: Rows, *variant: Hashable, **values: Any) -> int:
         """Run it, and return how many rows it changed."""
@@ -106,15 +112,25 @@ class Statement:
         return update(meant, changes) if changes else select(meant)
 
 
+class Pair(Statement):
+    """Two statements that read, in one. `build` returns the rows of each."""
+
+    def _written(self, rows: Rows, variant: tuple[Hashable, ...]) -> Prepared:
+        compilers = [each.query.get_compiler(each.db) for each in self.build(rows, *variant)]
+        (columns, tables, where), (columns_2, tables_2, on) = map(_parts, compilers)
+        # Django joins along foreign keys alone. With subqueries, PostgreSQL plans for longer than it saves.
+        joined = f"{tables.sql} LEFT JOIN ({tables_2.sql}) ON {on.sql}"
+        sql = " ".join(("SELECT", f"{columns.sql}, {columns_2.sql}", "FROM", joined, "WHERE", where.sql))
+        params = [
+            param for part in (columns, columns_2, tables, tables_2, on, where) for param in part.params
+        ]
+        return _reading(sql, params, *compilers)
+
+
 def select(rows: Rows) -> Prepared:
     """The SQL of rows.values_list(…), or of loading the objects."""
     compiler = rows.query.get_compiler(rows.db)
-    sql, params = compiler.as_sql()
-    converters = compiler.get_converters([expression for expression, *_ in compiler.select])
-    joined = (compiler.klass_info or {}).get("related_klass_infos", ())
-    return Prepared(
-        sql, list(params), converters, list(_shapes(compiler)), [each["field"] for each in joined]
-    )
+    return _reading(*compiler.as_sql(), compiler)
 
 
 def update(rows: Rows, changes: dict[str, Any]) -> Prepared:
@@ -123,7 +139,7 @@ def update(rows: Rows, changes: dict[str, Any]) -> Prepared:
     query.add_update_values(changes)
     query.clear_ordering(force=True)
     sql, params = query.get_compiler(rows.db).as_sql()
-    return Prepared(updating_by_key(rows, sql), list(params), {}, [], [])
+    return Prepared(updating_by_key(rows, sql), list(params), {}, [])
 
 
 def delete(rows: Rows, index: str) -> Prepared:
@@ -131,15 +147,54 @@ def delete(rows: Rows, index: str) -> Prepared:
     the one to go by where the database has to be told."""
     query: Any = rows.query.chain(DeleteQuery)
     sql, params = query.get_compiler(rows.db).as_sql()
-    return Prepared(deleting_by(index, rows, sql), list(params), {}, [], [])
+    return Prepared(deleting_by(index, rows, sql), list(params), {}, [])
 
 
-def _shapes(compiler: Any) -> Iterator[Shape]:
-    info = compiler.klass_info
-    for each in (info, *info.get("related_klass_infos", ())) if info else ():
-        columns = {compiler.select[column][0].target.attname: column for column in each["select_fields"]}
-        names = [f.attname for f in each["model"]._meta.concrete_fields if f.attname in columns]
-        yield Shape(each["model"], names, [columns[name] for name in names])
+class Part(NamedTuple):
+    sql: str
+    params: list[Any]
+
+
+def _parts(compiler: Any) -> tuple[Part, Part, Part]:
+    """The columns, the tables and the conditions of a query that has no more than these."""
+    compiler.pre_sql_setup()
+    columns = [Part(*column) for _, column, _ in compiler.select]
+    tables, params = compiler.get_from_clause()
+    return (
+        Part(", ".join(each.sql for each in columns), [param for each in columns for param in each.params]),
+        Part(" ".join(tables), params),
+        Part(*compiler.compile(compiler.where)),
+    )
+
+
+def _reading(sql: str, params: Any, *compilers: Any) -> Prepared:
+    """A statement that reads the columns of these queries, one after the other."""
+    columns = [expression for compiler in compilers for expression, *_ in compiler.select]
+    converters = compilers[0].get_converters(columns)
+    shapes, before = [], 0
+    for compiler in compilers:
+        if compiler.klass_info:
+            shapes.append(_shape(compiler, compiler.klass_info, converters, before))
+        before += len(compiler.select)
+    return Prepared(sql, list(params), converters, shapes)
+
+
+def _shape(compiler: Any, info: dict[str, Any], converters: dict[int, Any], before: int) -> Shape:
+    """`before`: so many columns stand before those of the query."""
+    places = {compiler.select[column][0].target.attname: before + column for column in info["select_fields"]}
+    names = [f.attname for f in info["model"]._meta.concrete_fields if f.attname in places]
+    columns = [places[name] for name in names]
+    own = {at: converters[column] for at, column in enumerate(columns) if column in converters}
+    related = info.get("related_klass_infos", ())
+    joined = [(each["field"], _shape(compiler, each, converters, before)) for each in related]
+    return Shape(info["model"], names, columns, own, joined)
+
+
+def _converted(values: list[Any], converters: dict[int, Any], using: str) -> list[Any]:
+    for position, (converts, expression) in converters.items():
+        for convert in converts:
+            values[position] = convert(values[position], expression, connections[using])
+    return values
 
 
 def _bound(params: list[Any], values: dict[str, Any], connection: Any) -> list[Any]:

@@ -81,6 +81,7 @@ class Migration(migrations.Migration):
                     models.DateTimeField(blank=True, null=True, verbose_name="provider accessed"),
                 ),
                 ("providers_accessed", models.JSONField(blank=True, default=list, verbose_name="providers")),
+                ("payload_hint", models.UUIDField(blank=True, editable=False, null=True)),
                 (
                     "impersonator",
                     models.ForeignKey(
@@ -132,6 +133,11 @@ class Migration(migrations.Migration):
                         fields=["impersonator", "id"],
                         name="sessions_ext_impersonator",
                         where=models.Q(("impersonator__isnull", False)),
+                    ),
+                    sessions_ext.db.indexes.PartialIndex(
+                        fields=["payload_hint"],
+                        name="sessions_ext_payload",
+                        where=models.Q(("payload_hint__isnull", False)),
                     ),
                 ],
                 "constraints": [

@@ -6,18 +6,12 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
-from ..models import RevokedReason, UserSession
+from ..clients import kind_of_device
+from ..models import UserSession
+from ..reasons import RevokedReason, label_for_user
 from ..views import SessionsMixin
 
 register = template.Library()
-
-# The first match in a device's name picks its icon.
-_KINDS = {
-    "tv": (" TV", "Roku", "Chromecast", "PlayStation", "Xbox", "Nintendo"),
-    "tablet": ("iPad", "Silk"),
-    "phone": ("iPhone", "Android", "iOS", "HarmonyOS"),
-    "desktop": ("macOS", "Windows", "Linux", "Ubuntu", "Chrome OS", "Fedora", "BSD"),
-}
 
 
 @register.inclusion_tag("sessions_ext/sessions.html", takes_context=True)
@@ -41,12 +35,7 @@ def ago(at: datetime) -> str:
 @register.filter
 def device_kind(session: UserSession) -> str:
     """The name of an icon: desktop, phone, tablet, tv, staff or other."""
-    if session.is_impersonated:
-        return "staff"
-    for kind, signs in _KINDS.items():
-        if any(sign in session.device_info for sign in signs):
-            return kind
-    return "other"
+    return "staff" if session.is_impersonated else kind_of_device(session.device_info)
 
 
 @register.filter
@@ -61,22 +50,7 @@ def device_name(session: UserSession) -> str:
 def why_ended(session: UserSession) -> str:
     """Why a session ended, in words for its user. Free text stays as it is."""
     if session.disowned_at:
-        return _("You said it wasn't you")
+        return label_for_user(RevokedReason.NOT_ME)
     if not session.is_revoked:
         return _("Expired")
-    words: dict[str, str] = {
-        RevokedReason.LOGOUT: _("You signed out"),
-        RevokedReason.USER: _("You signed out from another device"),
-        RevokedReason.NOT_ME: _("You said it wasn't you"),
-        RevokedReason.ADMIN: _("Ended by an administrator"),
-        RevokedReason.LIMIT: _("Too many devices"),
-        RevokedReason.PASSWORD_CHANGE: _("Password changed"),
-        RevokedReason.USER_DISABLED: _("Account disabled"),
-        RevokedReason.REFRESH_REUSE: _("Ended for your security"),
-        RevokedReason.SUSPICIOUS: _("Ended for your security"),
-        RevokedReason.IMPERSONATOR: _("They stopped"),
-    }
-    if session.is_impersonated:
-        words[RevokedReason.LOGOUT] = words[RevokedReason.IMPERSONATOR]
-    reason, colon, note = session.revoked_reason.partition(": ")
-    return f"{words[reason]}{colon}{note}" if reason in words else session.revoked_reason
+    return label_for_user(session.revoked_reason, is_impersonated=session.is_impersonated)

@@ -4,17 +4,12 @@ import re
 
 import pytest
 
+from tests.browsers import follow
 from tests.servers import Browser, log_in
 
 LIST = "/admin/sessions_ext/usersession/"
 IPV6 = "2001:db8:1234:5678:9abc:def0:1234:5678"
 SCRIPT = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"
-
-
-def follow(page, selector):
-    """Click what leads to another page, and wait until that is there."""
-    with page.expect_navigation():
-        page.click(selector)
 
 
 def hidden_at_the_side(page):

@@ -55,7 +55,9 @@ def target(db):
 
 
 @pytest.fixture
-def rates(settings, monkeypatch):
+def rates(settings, monkeypatch, later):
+    """Sets the rates of scopes. The clock stands still, so that no window ends amid a test."""
+
     def rates(**of_scopes):
         # Before 1.7, ninja reads its settings once.
         monkeypatch.setattr(ninja.conf.settings, "DEFAULT_THROTTLE_RATES", of_scopes)
@@ -66,7 +68,7 @@ def rates(settings, monkeypatch):
 
 @pytest.fixture
 def without_time_zones(settings):
-    settings.TIME_ZONE = "America/St_Johns"
+    settings.TIME_ZONE = "Pacific/Marquesas"  # where no clock is ever changed
     settings.USE_TZ = False
     yield
     settings.USE_TZ = True

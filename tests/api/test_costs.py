@@ -30,9 +30,9 @@ def test_a_call_by_token_costs_one_select(user, app, django_assert_num_queries):
 
 def test_a_call_by_cookie_costs_what_a_view_does(client, user, django_assert_num_queries):
     log_in(client, user)
-    with django_assert_num_queries(2):  # Django's session, and ours with the user
+    with django_assert_num_queries(1):  # Django's session with ours and the user
         assert client.get("/api/sessions/current").status_code == 200
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(3):
         assert client.get("/api/sessions").status_code == 200
     with django_assert_num_queries(0):
         assert Client().get("/api/sessions").status_code == 401

@@ -9,6 +9,7 @@ from django.test import Client
 
 from sessions_ext.models import UserSession
 from tests.api.calls import JSON, problem, refresh, sign_in
+from tests.patience import SECONDS
 from tests.test_redis import Redis
 
 pytestmark = pytest.mark.django_db
@@ -147,7 +148,7 @@ def together(number, call):
 
     def run():
         try:
-            barrier.wait(20)
+            barrier.wait(SECONDS)
             answers.append(call())
         finally:
             connections.close_all()
@@ -156,7 +157,7 @@ def together(number, call):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(SECONDS)
     return answers
 
 
@@ -180,7 +181,7 @@ def test_threads_do_not_take_each_other_for_another_address(rates):
     def run(number):
         address = "192.0.2.1" if number % 2 else f"198.51.100.{number}"
         try:
-            barrier.wait(20)
+            barrier.wait(SECONDS)
             for _ in range(30):
                 answers[number].append(knock(REMOTE_ADDR=address))
         finally:
@@ -193,7 +194,7 @@ def test_threads_do_not_take_each_other_for_another_address(rates):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(SECONDS)
     finally:
         sys.setswitchinterval(interval)
     for number, told in answers.items():

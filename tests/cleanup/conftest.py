@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import time_machine
 from django.db.models import CASCADE, SET_NULL
@@ -25,6 +27,19 @@ def deleted_ids():
     post_delete.connect(receive, sender=UserSession)
     yield ids
     post_delete.disconnect(receive, sender=UserSession)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Of the bounds of a run: `clock.now` is what it has slept, in seconds, and nothing else takes time."""
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+
+    def sleep(seconds):
+        clock.now += seconds
+
+    clock.sleep = sleep
+    monkeypatch.setattr("sessions_ext.batches.time", clock)
+    return clock
 
 
 @pytest.fixture

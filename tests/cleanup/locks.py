@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import pytest
 from django.db import OperationalError, connection, transaction
 
+from tests.patience import SECONDS
+
 WAITS_FOR_US = {
     "postgresql": "SELECT 1 FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))",
     "mysql": "SELECT 1 FROM information_schema.innodb_lock_waits JOIN information_schema.innodb_trx"
@@ -36,7 +38,7 @@ def held(*statements, until_waited_for=False):
                 for statement in statements:
                     cursor.execute(statement)
                 begun.set()
-                while not done.wait(PAUSE[connection.vendor] if until_waited_for else 30):
+                while not done.wait(PAUSE[connection.vendor] if until_waited_for else SECONDS):
                     cursor.execute(WAITS_FOR_US[connection.vendor])
                     if cursor.fetchone():
                         break
@@ -48,12 +50,12 @@ def held(*statements, until_waited_for=False):
 
     thread = threading.Thread(target=hold, daemon=True)
     thread.start()
-    assert begun.wait(30)
+    assert begun.wait(SECONDS)
     try:
         yield done.set
     finally:
         done.set()
-        thread.join(30)
+        thread.join(SECONDS)
     assert not errors
 
 

@@ -20,6 +20,7 @@ from sessions_ext.testing import UserFactory, UserSessionFactory
 from tests import databases
 from tests.cleanup.command import run
 from tests.cleanup.rows import DAY, TICK
+from tests.patience import SECONDS
 
 pytestmark = pytest.mark.django_db
 
@@ -61,10 +62,10 @@ def make_dead(count):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_after_the_batch_and_it_says_what_was_done(process, number):
     make_dead(100)
-    with process.running("--batch-size=5", "--sleep=30", "-v2") as running:
+    with process.running("--batch-size=5", "--sleep=3600", "-v2") as running:
         assert running.stdout.readline() == "5 expired and 0 revoked sessions so far\n"
         running.send_signal(number)
-        out, err = running.communicate(timeout=20)
+        out, err = running.communicate(timeout=SECONDS)
     assert (running.returncode, out, err) == (
         75,
         "Deleted 5 expired and 0 revoked sessions. More are left.\n",
@@ -76,11 +77,11 @@ def test_a_signal_ends_it_after_the_batch_and_it_says_what_was_done(process, num
 def test_a_second_signal_ends_it_at_once(process):
     """The first is waited out by a batch that waits for a lock; nothing of that batch is gone."""
     make_dead(10)
-    with process.running("--batch-size=5", "--sleep=30", "-v2") as running:
+    with process.running("--batch-size=5", "--sleep=3600", "-v2") as running:
         assert running.stdout.readline()
         running.send_signal(signal.SIGTERM)
         running.send_signal(signal.SIGTERM)
-        running.communicate(timeout=20)
+        running.communicate(timeout=SECONDS)
     assert running.returncode in (75, -signal.SIGTERM)
     assert UserSession.objects.count() == 5
 
@@ -88,7 +89,7 @@ def test_a_second_signal_ends_it_at_once(process):
 def test_in_cron_it_writes_one_line_and_exits_with_0(process):
     make_dead(12)
     with process.running("--batch-size=5") as running:
-        out, err = running.communicate(timeout=60)
+        out, err = running.communicate(timeout=SECONDS)
     assert (running.returncode, out, err) == (0, "Deleted 12 expired and 0 revoked sessions.\n", "")
 
 
@@ -103,7 +104,7 @@ def test_in_cron_it_writes_one_line_and_exits_with_0(process):
 )
 def test_a_bad_value_exits_with_1_and_one_line(process, arguments, line):
     with process.running(*arguments) as running:
-        out, err = running.communicate(timeout=60)
+        out, err = running.communicate(timeout=SECONDS)
     assert (running.returncode, out, err) == (1, "", f"CommandError: {line}\n")
 
 
@@ -123,7 +124,7 @@ def on_a_terminal(process, *arguments):
                 if not chunk:
                     break
                 seen += chunk
-            assert running.wait(20) == 0
+            assert running.wait(SECONDS) == 0
     finally:
         os.close(ours)
     return seen.decode()
@@ -154,5 +155,5 @@ def test_it_runs_in_a_thread_where_no_signal_arrives(process):
 
     thread = threading.Thread(target=clean)
     thread.start()
-    thread.join(30)
+    thread.join(SECONDS)
     assert said == ["Deleted 3 expired and 0 revoked sessions."]

@@ -14,6 +14,7 @@ from sessions_ext.testing import UserFactory, UserSessionFactory
 from tests.cleanup.locks import held, on_postgresql, when_met, where_rows_are_locked
 from tests.cleanup.rows import DAY, NOW, RETENTION, TICK, deletes, expired, left, make, revoked
 from tests.notes.models import Note
+from tests.patience import SECONDS
 
 pytestmark = pytest.mark.django_db
 
@@ -90,7 +91,7 @@ def test_a_row_that_changes_while_receivers_run_is_not_deleted():
 
         thread = threading.Thread(target=run)
         thread.start()
-        thread.join(30)
+        thread.join(SECONDS)
 
     refused, gone = [], []
 
@@ -185,7 +186,7 @@ def test_a_receiver_that_will_not_wait_for_its_own_lock_is_not_taken_for_a_locke
             held(f"SELECT 1 FROM {table} WHERE username = 'locked' FOR UPDATE"),
             pytest.raises(OperationalError),
         ):
-            UserSession.objects.cleanup(max_seconds=20)
+            UserSession.objects.cleanup(max_seconds=300)
     finally:
         post_delete.disconnect(refuse, sender=UserSession)
     assert UserSession.objects.count() == 1

@@ -4,7 +4,7 @@ import re
 from time import perf_counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sessions_ext.clients import describe_device
@@ -58,7 +58,7 @@ def test_a_mail_client_makes_a_link_of_no_device(name):
     assert [device for device in devices if LINK.search(device) or not device.isprintable()] == []
 
 
-@settings(deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.text(max_size=60), st.sampled_from(PATTERNS))
 def test_nor_does_it_of_what_anybody_makes_up(name, pattern):
     assert not LINK.search(describe_device(pattern.replace("{}", name)))

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.company.provider import Provider, running_provider
+from tests.patience import SECONDS
 from tests.store.in_company.conftest import Browser, Engine
 
 # Django's own engine behind the middleware, and verified ones.
@@ -82,7 +83,7 @@ def through(provider: Provider, response: Any) -> str:
     assert response.status_code == 302, response.content.decode()[:2000]
     assert response.url.startswith(provider.address)
     with pytest.raises(urllib.error.HTTPError) as sent_back:
-        OPENER.open(response.url, timeout=20)
+        OPENER.open(response.url, timeout=SECONDS)
     with sent_back.value as answer:
         assert answer.code == 302
         back = urllib.parse.urlsplit(answer.headers["Location"])

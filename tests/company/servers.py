@@ -1,8 +1,9 @@
-"""An ASGI server on loopback in a thread of the test, and clients for its websockets."""
+"""An ASGI server on loopback in a thread of the test, clients for its websockets, and how soon it answers."""
 
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -14,7 +15,7 @@ from django.db import connections
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-SECONDS = 30  # within which a busy machine does anything
+from tests.patience import SECONDS
 
 
 @contextmanager
@@ -53,6 +54,7 @@ def serving(sockets: Any) -> Iterator[str]:
         server.should_exit = True
         thread.join(SECONDS)
     assert not failed
+    assert not thread.is_alive()
 
 
 class Socket:
@@ -73,13 +75,44 @@ class Socket:
     def hear(self) -> Any:
         return json.loads(self.connection.recv(timeout=SECONDS))
 
-    def code_of_close(self, within: float) -> int:
+    def code_of_close(self) -> int:
         """The code by which the server closes the socket. Raises TimeoutError if it does not."""
         try:
-            self.connection.recv(timeout=within)
+            self.connection.recv(timeout=SECONDS)
         except ConnectionClosed as closed:
             return closed.rcvd.code if closed.rcvd else 1006
         raise AssertionError("a message came where none was asked for")
 
     def close(self) -> None:
         self._opened.close()
+
+
+class Metronome(threading.Thread):
+    """Knows how long the machine let this process wait for its turn."""
+
+    BEAT = 0.01  # seconds
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.beats = [(time.monotonic(), 0.0)]  # when, and how much too late
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            time.sleep(self.BEAT)
+            now = time.monotonic()
+            self.beats.append((now, now - self.beats[-1][0] - self.BEAT))
+
+    def waited(self, start: float, end: float) -> float:
+        """Seconds, of those between the two."""
+        while self.beats[-1][0] < end:
+            time.sleep(self.BEAT)
+        return sum(late for beat, late in self.beats if start < beat and beat - late < end)
+
+
+metronome = Metronome()
+
+
+def assert_within(seconds: float, start: float, end: float) -> None:
+    """Of the time that the machine had for this process, no more than this lies between the two."""
+    assert end - start <= seconds + metronome.waited(start, end)

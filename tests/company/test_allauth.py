@@ -26,8 +26,9 @@ def code_of(secret):
 
 
 @pytest.fixture
-def totp(user):
-    """The secret of the second factor of the user."""
+def totp(user, later):
+    """The secret of the second factor of the user. The clock stands still, since a code is good until the
+    next half minute begins."""
     secret = generate_totp_secret()
     TOTP.activate(user, secret)
     return secret

@@ -10,9 +10,10 @@ from django.db import connection
 from websockets.exceptions import ConnectionClosed
 
 from tests import databases
-from tests.company.servers import SECONDS, Socket, serving
+from tests.company.servers import Socket, assert_within, serving
 from tests.company.test_channels import by_ours
 from tests.company.test_sockets import AT_ONCE, CLOSED, KINDS, layer
+from tests.patience import SECONDS
 from tests.servers import free_port, running
 from tests.store.in_company.conftest import Browser
 from tests.store.in_company.test_reads import rows_of
@@ -66,7 +67,7 @@ def assert_ended(returned, talks, within):
     for talk in talks:
         talk.end(SECONDS)
         assert talk.code == CLOSED
-        assert talk.last <= returned + within
+        assert_within(within, returned, talk.last)
 
 
 @pytest.fixture

@@ -69,7 +69,8 @@ def test_a_device_is_asked_for_its_token(user, otp):
     assert UserSession.objects.count() == 1
 
 
-def test_wrong_tokens_are_throttled(user, otp):
+def test_wrong_tokens_are_throttled(user, otp, later):
+    """For a second after the first."""
     device = TOTPDevice.objects.create(user=user)
     token = oath.TOTP(device.bin_key).token()
     assert knock(user, code=f"{(token + 1000) % 10**6:06d}") == asked_for("totp")
@@ -112,11 +113,12 @@ def test_the_browsers_session_is_left_alone(user, otp):
 
 
 def code_of(secret):
+    """Good until the next half minute begins, for which reason the clock stands still (`later`)."""
     return format_hotp_value(hotp_value(secret, int(time.time()) // 30))
 
 
 @pytest.fixture
-def secret(user):
+def secret(user, later):
     secret = generate_totp_secret()
     TOTP.activate(user, secret)
     return secret

@@ -14,8 +14,9 @@ from django.urls import path
 from django.utils import timezone
 
 from sessions_ext.testing import UserFactory
-from tests.company.servers import SECONDS, Socket, serving
+from tests.company.servers import Socket, assert_within, serving
 from tests.company.test_channels import by_ours
+from tests.patience import SECONDS
 from tests.store.in_company.conftest import DJANGOS, VERIFIED, Browser
 from tests.store.in_company.test_reads import rows_of
 from tests.test_redis import Redis
@@ -87,9 +88,9 @@ def open_as(server):
 
 
 def assert_closed(sockets, within):
-    until = time.monotonic() + within
-    codes = [socket.code_of_close(max(until - time.monotonic(), 0.01)) for socket in sockets]
-    assert codes == [CLOSED] * len(sockets)
+    began = time.monotonic()
+    assert [socket.code_of_close() for socket in sockets] == [CLOSED] * len(sockets)
+    assert_within(within, began, time.monotonic())
 
 
 # At once
@@ -185,7 +186,7 @@ def test_a_session_that_began_over_the_scope_closes_its_socket(request, server, 
     with closing(Socket(server, "closing-account/")) as socket:
         assert socket.ask("login", username=user.get_username())["user"] == user.get_username()
         rows_of(user).revoke("stolen")
-        assert socket.code_of_close(within) == CLOSED
+        assert_closed([socket], within)
 
 
 # By the re-check
@@ -289,4 +290,4 @@ def test_a_layer_that_has_stopped_fails_no_revoke_and_serves_nobody(
     assert rows_of(user).revoke("stolen") == 1
     for socket in sockets:
         # Channels itself may close a socket whose layer is lost, by a code of its own.
-        assert socket.code_of_close(within=SECONDS) in (CLOSED, 1006, 1011, 1012)
+        assert socket.code_of_close() in (CLOSED, 1006, 1011, 1012)

@@ -83,7 +83,7 @@ def is_signed_out(session):
 # allauth
 
 
-def test_a_second_factor_alone_confirms_and_one_comes_back(browser, user, engine):
+def test_a_second_factor_alone_confirms_and_one_comes_back(browser, user, engine, later):
     secret_of_totp = generate_totp_secret()
     TOTP.activate(without_password(user), secret_of_totp)
     here, there = stale(browser, user), UserSessionFactory(user=user)

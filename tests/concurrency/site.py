@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
 
-from tests.threads import SECONDS
+from tests.patience import SECONDS
 
 gate = SimpleNamespace()
 

@@ -14,7 +14,8 @@ from sessions_ext.models import UserSession
 from sessions_ext.store import ID_KEY
 from sessions_ext.testing import UserFactory, log_in
 from tests.concurrency.site import HELD, gate
-from tests.threads import SECONDS, at_once
+from tests.patience import SECONDS
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

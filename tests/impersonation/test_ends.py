@@ -166,5 +166,5 @@ def test_it_costs_one_statement_where_an_impersonator_is_set(user, settings, dja
 def test_a_request_of_it_costs_what_any_does(act, client, user, django_assert_num_queries):
     act(user)
     client.get("/who/")
-    with django_assert_num_queries(3):  # the data, the row with its user, and its activity
+    with django_assert_num_queries(2):  # the data with the row and its user, and its activity
         client.get("/who/")

@@ -68,7 +68,7 @@ def test_a_database_can_be_named(user):
 
 @pytest.mark.usefixtures("restored_time_zone")
 def test_without_time_zones_the_rules_are_the_same(user, settings, later):
-    settings.USE_TZ = False
+    settings.USE_TZ, settings.TIME_ZONE = False, "America/Phoenix"  # where no clock is ever changed
     settings.SESSIONS_EXT = {"IDLE_TIMEOUT": 3600, "TOUCH_INTERVAL": 60, "MAX_SESSIONS": 1}
     UserSession.objects.start(user)
     session = UserSession.objects.start(user)
@@ -87,6 +87,6 @@ def test_without_time_zones_the_rules_are_the_same(user, settings, later):
 @pytest.fixture
 def restored_time_zone(settings):
     yield
-    settings.USE_TZ = True
+    settings.USE_TZ, settings.TIME_ZONE = True, "America/Chicago"
     for alias in connections:
         connections[alias].ensure_timezone()

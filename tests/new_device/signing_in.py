@@ -1,11 +1,11 @@
 """Browsers that sign in from here and there, and the e-mails that follow."""
 
 import re
-import threading
 
 from django.test import Client
 
 from sessions_ext.models import UserSession
+from tests.threads import wait_for
 
 IPHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
@@ -26,9 +26,7 @@ def sign_in(user, *, agent=LINUX, address=HOME):
 
 
 def wait():
-    for thread in threading.enumerate():
-        if thread.name == "sessions_ext.new_device":
-            thread.join(timeout=20)
+    wait_for("sessions_ext.new_device")
 
 
 def link_of(message):

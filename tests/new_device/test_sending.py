@@ -17,6 +17,7 @@ from django.utils.module_loading import import_string
 from sessions_ext import mail as session_mail
 from sessions_ext.models import UserSession
 from tests.new_device.signing_in import HOME, IPHONE, sign_in, wait
+from tests.patience import SECONDS
 from tests.servers import free_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -25,11 +26,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def by_smtp(settings, host, port):
     backend = "django.core.mail.backends.smtp.EmailBackend"
     if django.VERSION >= (6, 1):
-        options = {"host": host, "port": port, "timeout": 2}
+        options = {"host": host, "port": port, "timeout": SECONDS}
         settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options}}
     else:
         settings.EMAIL_BACKEND = backend
-        settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = host, port, 2
+        settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = host, port, SECONDS
 
 
 def test_a_mail_server_that_is_down_fails_no_login(user, settings, caplog):
@@ -50,7 +51,7 @@ def test_a_mail_server_that_is_slow_does_not_hold_the_login_up(user, settings, c
         client = Client(headers={"user-agent": IPHONE}, REMOTE_ADDR=HOME)
         client.post("/login/", {"username": user.get_username(), "password": "password"})
         assert [thread.name for thread in threading.enumerate()].count("sessions_ext.new_device") == 1
-        wait()
+    wait()  # the server has hung up
     assert "could not send" in caplog.text
 
 
@@ -76,7 +77,7 @@ def pool():
     pytest.importorskip("psycopg_pool")
     connection.close()
     options = connection.settings_dict["OPTIONS"]
-    options["pool"] = {"min_size": 1, "max_size": 2, "timeout": 1}
+    options["pool"] = {"min_size": 1, "max_size": 2, "timeout": SECONDS}
     yield
     connection.close()
     connection.close_pool()
@@ -147,5 +148,7 @@ def test_a_project_whose_tasks_are_of_other_names_starts(tasks):
     )
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "example_project.settings", "DATABASE_URL": ""}
     command = [sys.executable, "-c", start]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
     assert done.returncode == 0, done.stderr

@@ -64,7 +64,7 @@ def test_the_mail_says_what_happened(user):
     for body in (message.body, html):
         assert "Safari on iPhone" in body
         assert AWAY in body
-        assert f"{session.created_at:%Y}" in body
+        assert f"{timezone.localtime(session.created_at):%Y}" in body
         assert link_of(message) in body
 
 

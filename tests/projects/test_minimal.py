@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.patience import SECONDS
+
 LACKS = {
     "the admin": ["admin"],
     "messages": ["admin", "messages"],
@@ -21,7 +23,9 @@ NO_COOKIES = ["admin", "messages", "sessions", "staticfiles"]
 def seen_in_a_project(*arguments):
     command = [sys.executable, "-W", "error", "-m", "tests.projects.minimal", *arguments]
     environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -44,7 +44,7 @@ def test_an_async_logout_ends_the_row(client, aget, user, engine):
 
 def test_a_logout_costs_one_statement_more(client, user, django_assert_num_queries):
     client.post("/login/", credentials(user))
-    with django_assert_num_queries(4 + ONE_ROW):  # load, verify, revoke; Django finds and deletes the payload
+    with django_assert_num_queries(3 + ONE_ROW):  # load, revoke; Django finds and deletes the payload
         client.get("/logout/")
 
 

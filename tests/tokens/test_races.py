@@ -11,12 +11,12 @@ from django.db import connection, connections, transaction
 from sessions_ext import tokens
 from sessions_ext.models import UserSession
 from tests.pairs import are_refused, claims_of
+from tests.patience import SECONDS
 from tests.tokens.logins import row_of, sign_in
 
 pytestmark = pytest.mark.django_db
 
 
-SECONDS = 60
 THREADS = 20
 
 

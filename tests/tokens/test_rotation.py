@@ -15,6 +15,7 @@ from sessions_ext import tokens
 from sessions_ext.models import UserSession
 from tests import databases
 from tests.pairs import are_refused, post, tokens_of
+from tests.patience import SECONDS
 from tests.urls import urlpatterns as paths
 
 pytestmark = pytest.mark.django_db
@@ -55,6 +56,7 @@ import django
 django.setup()
 import sys
 from sessions_ext import tokens
+from tests.patience import SECONDS
 pair = tokens.refresh(sys.argv[1])
 print(pair and pair.refresh_token)
 """
@@ -67,7 +69,9 @@ def refreshed_elsewhere(token):
         "DJANGO_SETTINGS_MODULE": "tests.settings",
     }
     command = [sys.executable, "-c", REFRESH, token]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    result = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=True
+    )
     return result.stdout.strip()
 
 

@@ -1,6 +1,9 @@
 """Verifying, where the cache is asked first."""
 
+import time
+
 from django.conf import settings
+from django.core.cache.backends.redis import RedisCache
 from django.test import RequestFactory
 
 from sessions_ext import authentication, tokens
@@ -22,3 +25,16 @@ def verify_ids(user_id, session_id):
         user_id, session_id, settings.AUTHENTICATION_BACKENDS[0], lambda known: True
     )
     return login and login.session
+
+
+class Watching(RedisCache):
+    """Knows when it failed, by the clock of the machine."""
+
+    failed: list[float] = []
+
+    def get_many(self, *args, **kwargs):
+        try:
+            return super().get_many(*args, **kwargs)
+        except Exception:
+            self.failed.append(time.monotonic())
+            raise

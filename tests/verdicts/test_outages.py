@@ -11,6 +11,7 @@ from sessions_ext import outages
 from sessions_ext.models import UserSession
 from sessions_ext.outages import watched
 from sessions_ext.testing import UserSessionFactory
+from tests.patience import SECONDS
 from tests.verdicts.asking import verify
 
 # In a transaction nothing is filled.
@@ -24,6 +25,7 @@ def outage(monkeypatch):
     class Outage(list):
         is_on = True
 
+    monkeypatch.setattr(outages, "RETRY", 0.01)
     calls = Outage()
     for name in ("get_many", "set", "add", "delete", "set_many"):
         monkeypatch.setattr(LocMemCache, name, failing(calls, name, getattr(LocMemCache, name)))
@@ -42,19 +44,18 @@ def failing(outage, name, original):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Moves the clock of the outages on."""
-    passed = [0.0]
-    real = time.monotonic
-    monkeypatch.setattr("sessions_ext.outages.time.monotonic", lambda: real() + passed[0])
+    """Moves the clock of the outages on, which stands still otherwise: no pause ends by itself."""
+    now = [time.monotonic()]
+    monkeypatch.setattr("sessions_ext.outages.time.monotonic", lambda: now[0])
 
     def move(seconds):
-        passed[0] += seconds
+        now[0] += seconds
 
     return move
 
 
 def until(is_so):
-    deadline = time.time() + 20
+    deadline = time.time() + SECONDS
     while not is_so():
         assert time.time() < deadline
         time.sleep(0.01)
@@ -101,7 +102,7 @@ def test_after_a_pause_one_caller_tries_it_for_all(user, outage, clock, monkeypa
 
     def hang(self, keys):
         asked.set()
-        assert go_on.wait(20)
+        assert go_on.wait(SECONDS)
         raise TimeoutError
 
     monkeypatch.setattr(LocMemCache, "get_many", hang)
@@ -112,11 +113,11 @@ def test_after_a_pause_one_caller_tries_it_for_all(user, outage, clock, monkeypa
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert asked.wait(20)
+    assert asked.wait(SECONDS)
     monkeypatch.setattr(LocMemCache, "get_many", lambda self, keys: pytest.fail("asked as well"))
     assert verify(session) == session
     go_on.set()
-    thread.join(20)
+    thread.join(SECONDS)
 
 
 def test_several_that_waited_at_once_are_one_failure(outage):
@@ -124,22 +125,23 @@ def test_several_that_waited_at_once_are_one_failure(outage):
     together = threading.Barrier(4)
 
     def fail(cache):
-        together.wait(20)
+        together.wait(SECONDS)
         raise TimeoutError
 
     threads = [threading.Thread(target=watch.ask, args=[fail]) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(SECONDS)
     assert watch._pause == outages.FIRST_PAUSE
 
 
-def test_an_answer_from_before_the_failure_does_not_end_the_outage(outage):
+def test_an_answer_from_before_the_failure_does_not_end_the_outage(outage, clock):
     watch = watched("default")
     outage.is_on = False
 
     def answer_late(cache):
+        clock(0.1)
         watch.ask(lambda cache: 1 / 0)
         return "late"
 
@@ -156,6 +158,7 @@ def test_a_revoke_is_told_as_soon_as_the_cache_is_back(user, outage, clock, capl
     assert UserSession.objects.filter(pk__in=[each.pk for each in others]).revoke("stolen") == 3
     assert verify(session) is None
     assert sum("could not be told" in record.getMessage() for record in caplog.records) == 1
+    until(lambda: outage.count("set_many") > 2)  # and was tried again
     outage.is_on = False
     until(lambda: caplog.records[-1].getMessage() == "session cache 'default' answers again")
     watched.cache_clear()  # another process, which has seen nothing of the outage

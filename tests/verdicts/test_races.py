@@ -10,6 +10,7 @@ from django.db import connection, models, transaction
 from sessions_ext import outages, verdict_cache
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserSessionFactory
+from tests.patience import SECONDS
 from tests.verdicts.asking import verify
 from tests.verdicts.ends import by_deleting_the_row, by_deleting_the_user, by_one, by_password
 
@@ -28,7 +29,7 @@ def paused(monkeypatch):
         def wait_and_keep(session, hashes, version):
             monkeypatch.setattr(verdict_cache, "set", keep)
             reached.set()
-            assert go_on.wait(20)
+            assert go_on.wait(SECONDS)
             keep(session, hashes, version)
 
         def work():
@@ -40,10 +41,10 @@ def paused(monkeypatch):
         monkeypatch.setattr(verdict_cache, "set", wait_and_keep)
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
-        assert reached.wait(20)
+        assert reached.wait(SECONDS)
         meanwhile()
         go_on.set()
-        thread.join(20)
+        thread.join(SECONDS)
         return results[0]
 
     return run
@@ -72,7 +73,7 @@ def test_a_fill_between_the_revoke_and_its_commit_revives_nothing(user):
     with transaction.atomic():
         by_one(session)
         thread.start()
-        thread.join(20)
+        thread.join(SECONDS)
     if connection.vendor == "postgresql":
         assert seen[0]
     assert verify(session) is None
@@ -88,8 +89,8 @@ def test_a_second_revoke_that_returns_first_has_ended_the_verdict(user, monkeypa
     def tell_late(*args):
         monkeypatch.setattr(outages.Watched, "tell", tell)
         reached.set()
-        assert go_on.wait(20)
-        return tell(*args)
+        assert go_on.wait(SECONDS)
+        tell(*args)
 
     def first():
         try:
@@ -100,13 +101,13 @@ def test_a_second_revoke_that_returns_first_has_ended_the_verdict(user, monkeypa
     monkeypatch.setattr(outages.Watched, "tell", tell_late)
     thread = threading.Thread(target=first, daemon=True)
     thread.start()
-    assert reached.wait(20)
+    assert reached.wait(SECONDS)
     # What a revoke of another session of theirs, which began before and ends now, does meanwhile.
     verdict_cache.invalidate({user.pk}, "default")
     assert UserSession.objects.filter(pk=session.pk).revoke("again") == 0
     after = verify(session)
     go_on.set()
-    thread.join(20)
+    thread.join(SECONDS)
     assert after is None
 
 
@@ -173,7 +174,7 @@ def test_a_fill_amid_a_deletion_revives_nothing(user, monkeypatch):
         monkeypatch.setattr(models.QuerySet, "delete", delete)
         thread = threading.Thread(target=elsewhere, daemon=True)
         thread.start()
-        thread.join(20)
+        thread.join(SECONDS)
         return delete(rows)
 
     assert verify(session)
@@ -200,12 +201,12 @@ def test_a_login_amid_a_deletion_is_not_deleted_untold(user, monkeypatch):
         monkeypatch.setattr(models.QuerySet, "delete", delete)
         threads[0].start()
         if connection.vendor == "postgresql":  # elsewhere it waits for the deletion
-            threads[0].join(20)
+            threads[0].join(SECONDS)
         return delete(rows)
 
     monkeypatch.setattr(models.QuerySet, "delete", delete_late)
     assert UserSession.objects.for_user(user).delete()[0] == 0
-    threads[0].join(20)
+    threads[0].join(SECONDS)
     assert verify(started[0]) == started[0]
     assert UserSession.objects.get() == started[0]
 
@@ -226,7 +227,7 @@ def test_a_commit_that_is_never_told_of_revives_nothing(user, caplog):
         transaction.on_commit(lambda: 1 / 0)
         by_one(session)
         thread.start()
-        thread.join(20)
+        thread.join(SECONDS)
     assert len(seen) == 1
     session.refresh_from_db()
     assert session.is_revoked

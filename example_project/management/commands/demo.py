@@ -1,3 +1,4 @@
+import os
 import socket
 from typing import Any
 
@@ -38,7 +39,10 @@ class Command(runserver.Command):
     def check_port(self) -> None:
         family = socket.AF_INET6 if self.use_ipv6 else socket.AF_INET
         try:
-            socket.create_server((self.addr, int(self.port)), family=family).close()
+            with socket.socket(family) as probe:  # does not listen, so that nobody takes it for the demo
+                if os.name == "posix":
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will
+                probe.bind((self.addr, int(self.port)))
         except (OSError, OverflowError):
             raise CommandError(
                 f"Cannot serve at {self.addr}, port {self.port}: the port is taken or not allowed."

@@ -6,12 +6,12 @@ from django.core.management.base import CommandParser
 
 from sessions_ext.batches import ArgumentError
 from sessions_ext.management.batches import BatchCommand, refused, stop_signals
-from sessions_ext.takeover import SOURCES, Takeover, TakeoverResult, take_over
+from sessions_ext.other_packages import SOURCES, Adoption, AdoptionResult, adopt_sessions
 
 
 class Command(BatchCommand):
     help = (
-        "Takes over the sessions of another package. Who is logged in stays logged in. "
+        "Adopts the sessions of another package. Who is logged in stays logged in. "
         "Exits with 0 when it has finished, and with 75 when it was stopped with work left."
     )
     default_batch_size = 200
@@ -30,12 +30,12 @@ class Command(BatchCommand):
         source, bounds = options["source"], self.bounds(options)
         which = {"dry_run": options["dry_run"], "end_missing": options["end_missing"]}
         try:
-            count = Takeover(SOURCES[source]).count
+            count = Adoption(SOURCES[source]).count
             with (
                 self.progress(options, count, _line) as progress,
                 stop_signals() as should_stop,
             ):
-                result = take_over(source, **which, **bounds, progress=progress, should_stop=should_stop)
+                result = adopt_sessions(source, **which, **bounds, progress=progress, should_stop=should_stop)
         except ArgumentError as error:
             raise refused(error) from None
         if options["json"]:
@@ -47,7 +47,7 @@ class Command(BatchCommand):
         self.end(result)
 
 
-def _line(result: TakeoverResult) -> str:
+def _line(result: AdoptionResult) -> str:
     missing = f", {result.missing} missing ones ended" if result.missing else ""
     return (
         f"{result.adopted} logins adopted, {result.anonymous} sessions without a user copied,"

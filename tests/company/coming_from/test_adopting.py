@@ -13,7 +13,7 @@ from django.forms import model_to_dict
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from sessions_ext import signals, takeover
+from sessions_ext import other_packages, signals
 from sessions_ext.conf import conf
 from sessions_ext.models import UserSession
 from sessions_ext.reasons import RevokedReason
@@ -48,7 +48,7 @@ def run(source):
 @pytest.fixture
 def theirs(source):
     """The rows of the package."""
-    return import_string(takeover.SOURCES[source].model)._base_manager.all()
+    return import_string(other_packages.SOURCES[source].model)._base_manager.all()
 
 
 def row_of(user):
@@ -70,7 +70,7 @@ def test_who_was_logged_in_stays_logged_in_and_has_a_row(sign_in, run, after, th
         "203.0.113.9",
     )
     assert row.user_agent == browser.agent
-    assert row.last_activity_at == getattr(their, takeover.SOURCES[source].seen)
+    assert row.last_activity_at == getattr(their, other_packages.SOURCES[source].seen)
     assert row.is_adopted
     row.revoke("stolen")
     assert browser.sees(after) == ""
@@ -178,7 +178,7 @@ def test_sessions_that_have_expired_are_left_behind(sign_in, run, package, their
 def test_an_idle_timeout_holds_for_them(sign_in, run, settings, theirs, source):
     settings.SESSIONS_EXT = {"IDLE_TIMEOUT": DAY}
     sign_in()
-    theirs.update(**{takeover.SOURCES[source].seen: timezone.now() - 2 * DAY})
+    theirs.update(**{other_packages.SOURCES[source].seen: timezone.now() - 2 * DAY})
     assert run() == {"ended": 1}
     assert not UserSession.objects.exists()
 

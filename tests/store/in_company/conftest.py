@@ -11,6 +11,7 @@ from django.test import AsyncClient, Client
 from sessions_ext.models import UserSession
 from sessions_ext.testing import log_in
 from tests.conftest import ENGINES
+from tests.patience import SECONDS
 from tests.store.in_company import site
 
 
@@ -138,6 +139,6 @@ def in_a_thread(call: Any) -> Any:
 
     thread = threading.Thread(target=run)
     thread.start()
-    thread.join(60)
+    thread.join(SECONDS)
     assert outcome, "the thread failed"
     return outcome[0]

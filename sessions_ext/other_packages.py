@@ -1,4 +1,4 @@
-"""Takes over the sessions of another package: who is logged in by it stays logged in, and has a row here.
+"""Adopts the sessions of another package: who is logged in by it stays logged in, and has a row here.
 
 A row's id comes from the session key, like that of a login that is adopted at its next request. So a run
 may be killed, and the next one goes on: what is there already is left alone. Each statement is a
@@ -65,7 +65,7 @@ SOURCES = {
 
 
 @dataclass(frozen=True)
-class TakeoverResult:
+class AdoptionResult:
     """How many sessions of the package were met: logins that have a row now (`adopted`), sessions without
     a user whose data were copied (`anonymous`), those that were there already (`known`), and those that
     nobody is logged in by any more (`ended`). `missing` counts the adopted logins that ended because the
@@ -82,12 +82,12 @@ class TakeoverResult:
     def total(self) -> int:
         return self.adopted + self.anonymous + self.known + self.ended
 
-    def __add__(self, other: "TakeoverResult") -> "TakeoverResult":
+    def __add__(self, other: "AdoptionResult") -> "AdoptionResult":
         names = ("adopted", "anonymous", "known", "ended", "missing")
         return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
-def take_over(
+def adopt_sessions(
     source: str,
     *,
     batch_size: int = 200,
@@ -96,9 +96,9 @@ def take_over(
     max_seconds: float | None = None,
     end_missing: bool = False,
     dry_run: bool = False,
-    progress: Callable[[TakeoverResult], object] | None = None,
+    progress: Callable[[AdoptionResult], object] | None = None,
     should_stop: Callable[[], object] | None = None,
-) -> TakeoverResult:
+) -> AdoptionResult:
     """Adopt the sessions of a package, one of SOURCES, in the order of their keys and in batches, `sleep`
     seconds apart. Stops after `max_rows` sessions, after `max_seconds` seconds, or when `should_stop()` is
     true; `progress(result)` is called after each batch. `end_missing` ends the logins of an earlier run
@@ -109,29 +109,29 @@ def take_over(
     ArgumentError where the package or the engine is not there. At most seven queries a batch, and two
     where all of it is known."""
     batches = Batches(batch_size, sleep, max_rows, max_seconds, should_stop)
-    takeover = Takeover(SOURCES[source], is_dry=dry_run)
-    if end_missing and takeover.target is None:
+    adoption = Adoption(SOURCES[source], is_dry=dry_run)
+    if end_missing and adoption.target is None:
         raise ArgumentError(f"end_missing is not for {source}: a logout there deletes the data here.")
-    result, last = TakeoverResult(), ""
-    while keys := takeover.keys(last, batch_size):
+    result, last = AdoptionResult(), ""
+    while keys := adoption.keys(last, batch_size):
         if batches.is_over():
             return result
         keys = keys[: batches.room()]
-        result += takeover.take(keys)
+        result += adoption.take(keys)
         if end_missing:
-            result = sum(takeover.end_missing(last, keys[-1], batch_size), result)
+            result = sum(adoption.end_missing(last, keys[-1], batch_size), result)
         last, batches.done = keys[-1], result.adopted + result.anonymous
         if progress:
             progress(result)
         batches.wait(sleep)
-    for ended in takeover.end_missing(last, None, batch_size) if end_missing else ():
+    for ended in adoption.end_missing(last, None, batch_size) if end_missing else ():
         result += ended
         if batches.is_over():
             return result
     return replace(result, is_complete=True)
 
 
-class Takeover:
+class Adoption:
     """What one run reads from and writes to."""
 
     def __init__(self, source: Source, is_dry: bool = False) -> None:
@@ -163,16 +163,16 @@ class Takeover:
         keys = self._live().filter(session_key__gt=last).order_by("session_key")
         return list(keys.values_list("session_key", flat=True)[:number])
 
-    def take(self, keys: list[str]) -> TakeoverResult:
+    def take(self, keys: list[str]) -> AdoptionResult:
         """Adopt the sessions with these keys."""
         known = self._known(keys)
         new = [key for key in keys if key not in known]
         for _ in range(ATTEMPTS - 1):
             with suppress(IntegrityError):  # a user was deleted meanwhile
-                return TakeoverResult(known=len(known)) + self._take(new)
-        return TakeoverResult(known=len(known)) + self._take(new)
+                return AdoptionResult(known=len(known)) + self._take(new)
+        return AdoptionResult(known=len(known)) + self._take(new)
 
-    def end_missing(self, last: str, end: str | None, number: int) -> Iterator[TakeoverResult]:
+    def end_missing(self, last: str, end: str | None, number: int) -> Iterator[AdoptionResult]:
         """End the logins that were adopted under a key after `last`, up to `end`, which the package has
         no more; so many keys at once. Three queries each, and more where there are any."""
         upto = self.table.filter(session_key__lte=end) if end else self.table.all()
@@ -186,7 +186,7 @@ class Takeover:
             if gone and not self.is_dry:
                 missing.filter(pk__in=gone).revoke(RevokedReason.LOGOUT)
                 self.table.filter(session_key__in=[ids[pk] for pk in gone]).delete()
-            yield TakeoverResult(missing=len(gone))
+            yield AdoptionResult(missing=len(gone))
 
     def _live(self) -> Any:
         return self.rows.filter(expire_date__gt=timezone.now()) if self.source.engine else self.rows
@@ -198,7 +198,7 @@ class Takeover:
         rows = UserSession.objects.primary.filter(pk__in=ids)
         return {ids[pk] for pk in rows.values_list("pk", flat=True)}
 
-    def _take(self, keys: list[str]) -> TakeoverResult:
+    def _take(self, keys: list[str]) -> AdoptionResult:
         rows = list(self.rows.filter(session_key__in=keys)) if keys else []
         stored = self._stored(rows)
         users = self._users(
@@ -220,7 +220,7 @@ class Takeover:
         if self.target is not None and not self.is_dry:
             copies = [self._copy(key, *stored[key]) for key in (*adopted, *own, *anonymous)]
             self.target.bulk_create(copies, ignore_conflicts=True)
-        return TakeoverResult(
+        return AdoptionResult(
             adopted=len(adopted),
             anonymous=len(anonymous),
             known=len(own),
