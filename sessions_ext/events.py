@@ -20,7 +20,7 @@ def _of_session(sent: Sent) -> Sent:
 
 
 def _revoked(sent: Sent) -> Sent:
-    return {**_ids(sent), "user_ids": [*map(str, sent["user_ids"])], "reason": sent["reason"]}
+    return {**_ids(sent), "user_ids": [*map(str, sent["user_ids"])], "reason": str(sent["reason"])}
 
 
 def _ids(sent: Sent) -> Sent:

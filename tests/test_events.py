@@ -6,7 +6,7 @@ import pytest
 from django.test import RequestFactory
 
 from sessions_ext import events, signals, tokens
-from sessions_ext.models import UserSession
+from sessions_ext.models import RevokedReason, UserSession
 from sessions_ext.testing import UserSessionFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -37,6 +37,12 @@ def test_a_login_and_its_end_are_told_with_public_ids(user, records):
         "stolen",
     )
     assert str(session.pk) in second.getMessage()
+
+
+def test_a_reason_is_written_as_it_is_stored(user, records):
+    UserSession.objects.start(user).revoke(RevokedReason.ADMIN)
+    _, (_, record) = records()
+    assert record.getMessage().endswith("reason='admin'")
 
 
 def test_the_limit_is_told(user, records, settings):

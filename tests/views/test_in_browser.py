@@ -136,6 +136,14 @@ def test_axe_finds_nothing_serious_and_nothing_scrolls_sideways(visitor, look, d
     check(page)
 
 
+def test_on_a_narrow_phone_the_icon_stands_beside_its_device(visitor):
+    here = visitor(viewport={"width": 320, "height": 640})
+    here.log_in("ada")
+    here.page.goto("/devices/")
+    icon, name = (here.page.locator(f".sx-card {part}").first.bounding_box() for part in ("svg", "h2"))
+    assert icon["y"] + icon["height"] > name["y"]
+
+
 LIGHT = "body { background: #fff; color: #222 } a { color: #00c }"
 DARK = "body { color-scheme: dark; background: #000; color: #ddd } a { color: #9cf }"
 
