@@ -40,15 +40,17 @@ def record(
     of the login, it corrects the row's hint, see payloads."""
     if not (is_due(session) or expires_at):
         return False
-    if not _is_activity(request):
-        return expires_at is not None and _move_end(session, expires_at)
-    now, address = timezone.now(), clients.client_ip(request)
-    previous, previous_at = session.last_ip_address, session.last_activity_at
-    seen: dict[str, Any] = {"last_ip_address": address} if address else {}
-    if address and clients.network(address) != clients.network(previous):
-        seen["last_ip_since"] = now
+    seen: dict[str, Any] = {}
     if store is not None and (hint := hint_of(store)) and hint != session.payload_hint:
         seen["payload_hint"] = hint
+    if not _is_activity(request):
+        return expires_at is not None and _move_end(session, expires_at, **seen)
+    now, address = timezone.now(), clients.client_ip(request)
+    previous, previous_at = session.last_ip_address, session.last_activity_at
+    if address:
+        seen["last_ip_address"] = address
+    if address and clients.network(address) != clients.network(previous):
+        seen["last_ip_since"] = now
     is_recorded = _write(session, now, seen, expires_at)
     verdict_cache.delete(session)
     if not is_recorded:

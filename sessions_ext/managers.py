@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db import DataError, models, router, transaction
+from django.db import models, router, transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -17,6 +17,7 @@ from . import cleanup as cleaning
 from . import clients, limits, signals
 from .cleanup import CleanupPreview, CleanupResult
 from .conf import conf
+from .db.errors import UNSUITABLE
 from .db.locks import locks_what_it_reads, seeing_latest, take_write_lock
 from .db.prepared import Statement
 from .decorators import alters_data, twin
@@ -126,7 +127,7 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
             session: UserSession | None = VERIFY.get(
                 self.primary, *after, user=user_id, id=session_id, **after
             )
-        except (ValidationError, ValueError, TypeError, OverflowError, DataError):
+        except UNSUITABLE:
             return None
         return session
 

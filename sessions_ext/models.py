@@ -152,7 +152,7 @@ class UserSession(models.Model):
             PartialIndex(
                 name="sessions_ext_payload",
                 fields=["payload_hint"],
-                where=Q(is_revoked=False, payload_hint__isnull=False),
+                where=Q(payload_hint__isnull=False),
             ),
         ]
 

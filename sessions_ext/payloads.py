@@ -15,8 +15,10 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from .conf import conf
+from .db.errors import UNSUITABLE
 from .db.prepared import Pair, Parameter, Statement
 from .lifetime import bounds
+from .managers import UserSessionManager
 from .models import UserSession
 from .querysets import one_active
 
@@ -33,16 +35,22 @@ class LoadsByStatement:
 
     def _get_session_from_db(self) -> Any:
         rows = self.model.objects.db_manager(router.db_for_read(self.model)).get_queryset()
-        key, now = self.session_key, timezone.now()
-        if hint := hint_of(self):
-            after = bounds(now)
-            values = after | {"session_key": key, "now": now, "payload_hint": hint}
-            stored, self.hinted = LOAD_WITH_ROW.get_each(rows, *after, **values)
-        else:
-            stored = LOAD.get(rows, session_key=key, now=now)
+        values = {"session_key": self.session_key, "now": timezone.now()}
+        found = self._with_row(rows, values)
+        stored, self.hinted = found or (LOAD.get(rows, **values), None)
         if stored is None:
             self._session_key = None
         return stored
+
+    def _with_row(self, rows: Any, values: dict[str, Any]) -> list[Any] | None:
+        # A router that picks one of many databases may name another when hint_of() asks it.
+        if rows.db != router.db_for_write(UserSession) or not (hint := hint_of(self)):
+            return None
+        after = bounds(values["now"])
+        try:
+            return LOAD_WITH_ROW.get_each(rows, *after, payload_hint=hint, **after, **values)
+        except UNSUITABLE:
+            return None  # a row or user that cannot be read says nothing about the payload
 
 
 def loads_as_django_does(engine_store: Any) -> bool:
@@ -68,9 +76,9 @@ def hint_of(store: Any) -> UUID | None:
 
 def _is_joined(store: Any) -> bool:
     engine_store: Any = getattr(store, "engine_store", type(store))
-    return _is_djangos_db(engine_store) and router.db_for_read(store.model) == router.db_for_write(
-        UserSession
-    )
+    # A manager of the project's own may hide rows, now these and then those.
+    is_joined = _is_djangos_db(engine_store) and type(UserSession.objects) is UserSessionManager
+    return is_joined and router.db_for_read(store.model) == router.db_for_write(UserSession)
 
 
 @cache

@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from . import clients, signals, verdict_cache
 from .conf import conf
-from .db.conditions import on_other_column
+from .db.conditions import by_no_index, on_other_column
+from .db.keys import is_one
 from .db.locks import locked_values, locks_what_it_reads, take_write_lock
 from .db.mariadb import deleting_by_key
 from .db.owners import everything_like, one_by_one
@@ -42,7 +43,8 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
     def active(self, at: datetime | None = None) -> Self:
         """Not revoked, not past `expires_at` and, where IDLE_TIMEOUT is set, seen within it."""
-        return self.filter(active(at or timezone.now()))
+        condition = active(at or timezone.now())
+        return self.filter(by_no_index(condition) if is_one(self) else condition)
 
     def expired(self, at: datetime | None = None) -> Self:
         """Ended by time alone: neither active nor revoked."""
@@ -224,4 +226,4 @@ def one_active(rows: Any, *bounds: str, by: tuple[str, ...] = ("user", "id")) ->
     fields = rows.model._meta.get_field
     after = {column: Parameter(column, fields(column)) for column in bounds}
     keys = {fields(name).attname: Parameter(name, fields(name)) for name in by}
-    return rows.filter(unended(after), **keys, is_revoked=False)
+    return rows.filter(by_no_index(Q(unended(after), is_revoked=False)), **keys)

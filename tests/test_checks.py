@@ -109,6 +109,11 @@ def test_a_cache_that_all_processes_share_is_no_fault(settings):
     assert [message.id for message in run_checks(tags=["sessions_ext"])] == []
 
 
+@pytest.mark.parametrize("engine", ["cached_db", "cache"])
+def test_an_engine_that_asks_a_cache_first_may_read_from_a_replica(engine):
+    assert ids(DATABASE_ROUTERS=[f"{__name__}.ReadsElsewhere"], SESSION_ENGINE=f"{ENGINE}{engine}") == []
+
+
 def found(**overrides):
     with override_settings(**overrides):
         return run_checks(tags=["sessions_ext"])

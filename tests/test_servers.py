@@ -19,15 +19,15 @@ COMMANDS = {
 }
 
 
-@pytest.fixture(params=COMMANDS)
-def server(request, tmp_path) -> Iterator[str]:
+@pytest.fixture(params=COMMANDS, scope="module")
+def server(request, django_db_setup, tmp_path_factory) -> Iterator[str]:
     port = free_port()
     command = ["-m", *(part.format(port=port) for part in COMMANDS[request.param])]
     environment = os.environ | {
         "DATABASE_URL": databases.url_of(connection),
         "DJANGO_SETTINGS_MODULE": "tests.settings",
     }
-    with running(command, port, environment, tmp_path / "log") as address:
+    with running(command, port, environment, tmp_path_factory.mktemp("server") / "log") as address:
         yield address
 
 

@@ -22,6 +22,13 @@ def conditions(rows: models.QuerySet[Any]) -> Iterator[Any]:
     return parts(rows.query.where)
 
 
+def by_no_index(condition: models.Q) -> models.Case:
+    """The same condition in a form that no index serves, for rows that are found by a key. By outdated
+    statistics PostgreSQL would take the index of all active rows for a shorter way to the one."""
+    true, false = models.Value(True), models.Value(False)
+    return models.Case(models.When(condition, then=true), default=false, output_field=models.BooleanField())
+
+
 def on_other_column(rows: Q, name: str, other: str) -> Q | None:
     """The queryset with each condition on the field `name` put on the field `other`, and all else as it
     is; None if it has no such condition. Both refer to the same model."""

@@ -1,7 +1,10 @@
 """What an error of the database says."""
 
-from django.db import Error
+from django.core.exceptions import ValidationError
+from django.db import DataError, Error
 
+# What a value raises that does not suit its field, on the way there or back.
+UNSUITABLE = (ValidationError, ValueError, TypeError, OverflowError, DataError)
 # A lock is not available, a deadlock, and a row that changed under repeatable read: PostgreSQL's SQLSTATEs,
 # and the numbers of MariaDB and MySQL.
 SQLSTATES = {"55P03", "40P01", "40001"}

@@ -1,7 +1,7 @@
 """Statements that run often. Django's ORM writes their SQL once, and not for each request or batch. Each
 run binds new parameters."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 from django.db import connections, transaction
@@ -26,20 +26,21 @@ class Parameter(Expression):
 
 
 class Shape(NamedTuple):
-    """How to read an object from a result row: its model, the columns that hold its fields, and the
-    objects that are joined to it."""
+    """How to read an object from a result row: its model, the columns that hold its fields, how to convert
+    them, by their position there, and the objects that are joined to it."""
 
     model: Any
     names: list[str]
     columns: list[int]
+    converters: dict[int, Any]
     joined: list[tuple[Any, "Shape"]]
 
-    def read(self, using: str, row: list[Any]) -> Any:
+    def read(self, using: str, row: Sequence[Any]) -> Any:
         """The object, or None if there is none: all of its columns are NULL."""
         values = [row[column] for column in self.columns]
         if all(value is None for value in values):
             return None
-        found = self.model.from_db(using, self.names, values)
+        found = self.model.from_db(using, self.names, _converted(values, self.converters, using))
         for field, shape in self.joined:
             field.set_cached_value(found, shape.read(using, row))
         return found
@@ -56,17 +57,15 @@ class Prepared(NamedTuple):
     def row(self, using: str, values: dict[str, Any]) -> list[Any] | None:
         """The first row of the result, converted as Django does, or None. Raises what Django raises for
         a value that does not suit its field."""
+        found = self.found(using, values)
+        return found and _converted(list(found), self.converters, using)
+
+    def found(self, using: str, values: dict[str, Any]) -> Any:
+        """The first row of the result as it comes, or None."""
         connection = connections[using]
         with connection.cursor() as cursor:
             cursor.execute(self.sql, _bound(self.params, values, connection))
-            found = cursor.fetchone()
-        if found is None:
-            return None
-        row = list(found)
-        for position, (converters, expression) in self.converters.items():
-            for convert in converters:
-                row[position] = convert(row[position], expression, connection)
-        return row
+            return cursor.fetchone()
 
     def change(self, using: str, values: dict[str, Any]) -> int:
         """Run it, and return how many rows it changed or deleted."""
@@ -93,7 +92,7 @@ class Statement:
     def get_each(self, rows: Rows, *variant: Hashable, **values: Any) -> list[Any]:
         """What each of a Pair finds, as by get(). None at all if the first of them finds nothing."""
         using, prepared = rows.db, self._prepared(rows, variant)
-        row = prepared.row(using, values)
+        row = prepared.found(using, values)
         return [row and shape.read(using, row) for shape in prepared.shapes]
 
     def update(self, rows: Rows, *variant: Hashable, **values: Any) -> int:
@@ -118,11 +117,14 @@ class Pair(Statement):
 
     def _written(self, rows: Rows, variant: tuple[Hashable, ...]) -> Prepared:
         compilers = [each.query.get_compiler(each.db) for each in self.build(rows, *variant)]
-        (columns, tables, where, params), (columns_2, tables_2, where_2, params_2) = map(_parts, compilers)
+        (columns, tables, where), (columns_2, tables_2, on) = map(_parts, compilers)
         # Django joins along foreign keys alone. With subqueries, PostgreSQL plans for longer than it saves.
-        joined = f"{tables} LEFT JOIN ({tables_2}) ON {where_2}"
-        sql = " ".join(("SELECT", f"{columns}, {columns_2}", "FROM", joined, "WHERE", where))
-        return _reading(sql, [*params_2, *params], *compilers)
+        joined = f"{tables.sql} LEFT JOIN ({tables_2.sql}) ON {on.sql}"
+        sql = " ".join(("SELECT", f"{columns.sql}, {columns_2.sql}", "FROM", joined, "WHERE", where.sql))
+        params = [
+            param for part in (columns, columns_2, tables, tables_2, on, where) for param in part.params
+        ]
+        return _reading(sql, params, *compilers)
 
 
 def select(rows: Rows) -> Prepared:
@@ -148,32 +150,51 @@ def delete(rows: Rows, index: str) -> Prepared:
     return Prepared(deleting_by(index, rows, sql), list(params), {}, [])
 
 
-def _parts(compiler: Any) -> tuple[str, str, str, list[Any]]:
-    """The columns, tables and conditions of a query that has no more than these, and the parameters."""
+class Part(NamedTuple):
+    sql: str
+    params: list[Any]
+
+
+def _parts(compiler: Any) -> tuple[Part, Part, Part]:
+    """The columns, the tables and the conditions of a query that has no more than these."""
     compiler.pre_sql_setup()
-    columns = [sql for _, (sql, _), _ in compiler.select]
-    tables, _ = compiler.get_from_clause()
-    where, params = compiler.compile(compiler.where)
-    return ", ".join(columns), " ".join(tables), where, params
+    columns = [Part(*column) for _, column, _ in compiler.select]
+    tables, params = compiler.get_from_clause()
+    return (
+        Part(", ".join(each.sql for each in columns), [param for each in columns for param in each.params]),
+        Part(" ".join(tables), params),
+        Part(*compiler.compile(compiler.where)),
+    )
 
 
 def _reading(sql: str, params: Any, *compilers: Any) -> Prepared:
     """A statement that reads the columns of these queries, one after the other."""
-    columns: list[Any] = []
-    shapes = []
+    columns = [expression for compiler in compilers for expression, *_ in compiler.select]
+    converters = compilers[0].get_converters(columns)
+    shapes, before = [], 0
     for compiler in compilers:
         if compiler.klass_info:
-            shapes.append(_shape(compiler, compiler.klass_info, len(columns)))
-        columns += [expression for expression, *_ in compiler.select]
-    return Prepared(sql, list(params), compiler.get_converters(columns), shapes)
+            shapes.append(_shape(compiler, compiler.klass_info, converters, before))
+        before += len(compiler.select)
+    return Prepared(sql, list(params), converters, shapes)
 
 
-def _shape(compiler: Any, info: dict[str, Any], before: int) -> Shape:
+def _shape(compiler: Any, info: dict[str, Any], converters: dict[int, Any], before: int) -> Shape:
     """`before`: so many columns stand before those of the query."""
-    columns = {compiler.select[column][0].target.attname: before + column for column in info["select_fields"]}
-    names = [f.attname for f in info["model"]._meta.concrete_fields if f.attname in columns]
-    joined = [(each["field"], _shape(compiler, each, before)) for each in info.get("related_klass_infos", ())]
-    return Shape(info["model"], names, [columns[name] for name in names], joined)
+    places = {compiler.select[column][0].target.attname: before + column for column in info["select_fields"]}
+    names = [f.attname for f in info["model"]._meta.concrete_fields if f.attname in places]
+    columns = [places[name] for name in names]
+    own = {at: converters[column] for at, column in enumerate(columns) if column in converters}
+    related = info.get("related_klass_infos", ())
+    joined = [(each["field"], _shape(compiler, each, converters, before)) for each in related]
+    return Shape(info["model"], names, columns, own, joined)
+
+
+def _converted(values: list[Any], converters: dict[int, Any], using: str) -> list[Any]:
+    for position, (converts, expression) in converters.items():
+        for convert in converts:
+            values[position] = convert(values[position], expression, connections[using])
+    return values
 
 
 def _bound(params: list[Any], values: dict[str, Any], connection: Any) -> list[Any]:

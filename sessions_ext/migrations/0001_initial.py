@@ -137,7 +137,7 @@ class Migration(migrations.Migration):
                     sessions_ext.db.indexes.PartialIndex(
                         fields=["payload_hint"],
                         name="sessions_ext_payload",
-                        where=models.Q(("is_revoked", False), ("payload_hint__isnull", False)),
+                        where=models.Q(("payload_hint__isnull", False)),
                     ),
                 ],
                 "constraints": [

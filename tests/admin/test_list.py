@@ -169,21 +169,24 @@ def test_a_long_list_is_estimated_and_ends(admin, monkeypatch):
 @pytest.mark.django_db(transaction=True)  # or each later test's scan passes what was rolled back
 @pytest.mark.parametrize("rows", [100_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
 def test_the_list_of_many_rows_is_bounded(admin, settings, rows):
-    """Fewer than 10 statements. The time is bounded by order of magnitude only, for busy machines;
-    tests/benchmarks/admin.py measures it."""
+    """Fewer than 10 statements, and the time of some pages of Django's own list of 1000 users at the same
+    moment, on a busy machine as on any; tests/benchmarks/admin.py measures it."""
     admin_bench.load(rows, 1000)
     rare = ("?reason=suspicious", "?device=Lynx", "?within=5", "?q=203.0.113.7", "?q=203.0.113.0/24")
     for query in ("", "?state=active", "?p=200", "?user=1", "?q=192.0.2.0/24&p=2", *rare):
-        admin.get(LIST + query)
-        times = []
-        for _ in range(3):
-            start = time.perf_counter()
-            with CaptureQueriesContext(connection) as statements:
-                assert admin.get(LIST + query).status_code == 200
-            times.append(time.perf_counter() - start)
+        times = [(seconds(admin, LIST + query), seconds(admin, "/admin/auth/user/")) for _ in range(4)]
+        ours, djangos = map(min, zip(*times, strict=True))
+        with CaptureQueriesContext(connection) as statements:
+            admin.get(LIST + query)
         assert len(statements) < 10
         # What no index serves reads the table through, once.
-        assert min(times) < (2 if query in rare else 1)
+        assert ours < (20 if query in rare else 10) * djangos, query
+
+
+def seconds(client, path):
+    start = time.perf_counter()
+    assert client.get(path).status_code == 200
+    return time.perf_counter() - start
 
 
 def test_the_page_of_a_session_that_is_gone_leads_away_and_says_so(admin):

@@ -64,7 +64,7 @@ def test_activity_is_told_back_from_now():
 def test_activity_is_what_counting_each_day_gives(settings, zone, idle_timeout):
     settings.SESSIONS_EXT = {"IDLE_TIMEOUT": idle_timeout}
     settings.TIME_ZONE = zone
-    dice, now, lives = random.Random(4), timezone.now(), []
+    dice, now, user, lives, rows = random.Random(4), timezone.now(), UserFactory(), [], []
     for _ in range(120):
         created_at = now - timedelta(seconds=dice.randint(0, 60 * 86400))
         expires_at = created_at + timedelta(seconds=dice.randint(3600, 30 * 86400))
@@ -74,8 +74,9 @@ def test_activity_is_what_counting_each_day_gives(settings, zone, idle_timeout):
         if dice.random() < 0.3:
             end = last_activity_at
             times |= {"revoked": True, "revoked_at": end}
-        UserSessionFactory(**times)
+        rows.append(UserSessionFactory.build(user=user, **times))
         lives.append((created_at, end))
+    UserSession.objects.bulk_create(rows)
     activity = overview().activity
     assert len(set(activity.numbers)) > 10
     for day, number in zip(activity.days, activity.numbers, strict=True):

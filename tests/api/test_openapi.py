@@ -19,6 +19,7 @@ from sessions_ext.api.problems import PROBLEM_TYPE, PROBLEMS
 from sessions_ext.testing import UserFactory
 from tests import databases
 from tests.mounted_api import api
+from tests.patience import SECONDS
 from tests.servers import free_port, running
 
 TAGS = ["sessions", "sessions of users"]
@@ -327,6 +328,7 @@ def ask(tmp_path, transactional_db):
     (tmp_path / "hooks.py").write_text(HOOKS)
     port = free_port()
     server = ["gunicorn", "django.core.wsgi:get_wsgi_application()", "-w", "2", "-b", f"127.0.0.1:{port}"]
+    server += ["--timeout", str(SECONDS)]
 
     def run(is_signed_in, *options):
         with running(["-m", *server], port, environment, tmp_path / "log") as address:
@@ -334,6 +336,7 @@ def ask(tmp_path, transactional_db):
             command += [part for tag in TAGS for part in ("--include-tag", tag)]
             command += ["--checks", "all", "--exclude-checks", ",".join(BY_DESIGN), "--continue-on-failure"]
             command += ["--report", "json", "--report-json-path", str(tmp_path / "report.json")]
+            command += ["--request-timeout", str(SECONDS), "--suppress-health-check", "too_slow"]
             command += ["--no-color", "--warnings", "off", *options]
             command += ["--generation-database", "none"] if FULL else ["--generation-deterministic"]
             asked = environment | {"SERVER": address, "USER_ID": str(user.pk)}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import connection
 
 from sessions_ext.models import UserSession
-from sessions_ext.testing import UserSessionFactory
+from tests.copies import build_many
 
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
@@ -15,10 +15,10 @@ RETENTION = 30 * DAY
 
 
 def make(user, times, **fields):
-    rows = [
-        UserSessionFactory.build(user=user, created_at=at - DAY, **{"expires_at": at, **fields})
-        for at in times
-    ]
+    rows = build_many(len(times), user=user, **fields)
+    for row, at in zip(rows, times, strict=True):
+        row.created_at = row.last_activity_at = at - DAY
+        row.expires_at = at
     return UserSession.objects.bulk_create(rows, batch_size=500)
 
 
@@ -27,12 +27,9 @@ def expired(user, count, step=TICK):
 
 
 def revoked(user, times, **fields):
-    rows = [
-        UserSessionFactory.build(
-            user=user, revoked=True, revoked_at=at, **{"expires_at": NOW + DAY, "created_at": at, **fields}
-        )
-        for at in times
-    ]
+    rows = build_many(len(times), user=user, revoked=True, **{"expires_at": NOW + DAY, **fields})
+    for row, at in zip(rows, times, strict=True):
+        row.created_at = row.last_activity_at = row.revoked_at = at
     return UserSession.objects.bulk_create(rows, batch_size=500)
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from sessions_ext.models import UserSession
-from sessions_ext.testing import UserSessionFactory
+from tests.copies import build_many
 
 LIMIT = 5
 
@@ -14,7 +14,7 @@ LIMIT = 5
 def make_sessions(user, count, **fields):
     """Rows whose order in the table is not the order of their logins, nor of their ends."""
     now = timezone.now()
-    sessions = UserSessionFactory.build_batch(count, user=user, **fields)
+    sessions = build_many(count, user=user, **fields)
     for session in sessions:
         age = timedelta(seconds=random.randrange(3600))
         session.created_at, session.expires_at = session.created_at - age, session.expires_at - age

@@ -55,8 +55,14 @@ def statements_of(name, later):
     return [each for query in queries for each in statements_about_sessions(query["sql"])]
 
 
-@pytest.mark.parametrize("cached", [None, "default"])
-@pytest.mark.parametrize("name", OPERATIONS)
+def with_a_cache():
+    """The pages, the API and the admin call what the other operations do."""
+    callers = ("page ", "API ", "admin ")
+    for name in OPERATIONS:
+        yield pytest.param(name, "default", marks=pytest.mark.slow if name.startswith(callers) else ())
+
+
+@pytest.mark.parametrize(("name", "cached"), [*((name, None) for name in OPERATIONS), *with_a_cache()])
 def test_citus_takes_each_statement_and_runs_it_on_one_shard_where_it_is_about_one_user(
     name, cached, settings, later, django_capture_on_commit_callbacks
 ):

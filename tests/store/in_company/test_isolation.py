@@ -37,7 +37,9 @@ def level(request, user, monkeypatch):
     return request.param
 
 
-@pytest.fixture(params=[(8, 2), (64, 5)], ids="{0[0]} at limit {0[1]}".format)
+@pytest.fixture(
+    params=[(8, 2), pytest.param((64, 5), marks=pytest.mark.slow)], ids="{0[0]} at limit {0[1]}".format
+)
 def crowd(request):
     count, limit = request.param
     return scaled(count, min(count, 16)), limit
