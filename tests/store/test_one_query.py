@@ -7,7 +7,7 @@ from django.conf import settings as django_settings
 from django.contrib import auth
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.models import Session
-from django.db import connections
+from django.db import connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -53,7 +53,7 @@ def test_what_one_query_finds_is_what_two_find(client, user, settings, costs):
         store = verified(DatabaseStore)(client.session.session_key)
         return dict(store.items()), store.user, store.user_session
 
-    with CaptureQueriesContext(connections["default"]) as queries:
+    with CaptureQueriesContext(connection) as queries:
         data, found_user, found = load()
     assert len(queries) == 1
     settings.SESSIONS_EXT = {"ONE_QUERY": False}
@@ -69,6 +69,19 @@ def test_what_one_query_finds_is_what_two_find(client, user, settings, costs):
             value = getattr(one, field.attname)
             assert value == getattr(other, field.attname), field.name
             assert type(value) is type(getattr(other, field.attname)), field.name
+
+
+def test_the_row_is_found_by_an_index(client, user):
+    log_in(client, user)
+    with CaptureQueriesContext(connection) as queries:
+        client.get("/who/")
+    (query,) = queries
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")  # there is one row
+        explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
+        cursor.execute(f"{explain} {query['sql']}")
+        assert "sessions_ext_payload" in str(cursor.fetchall())
 
 
 def test_a_login_by_a_page_is_read_by_one_query_from_the_next_request_on(client, user, costs):
@@ -111,8 +124,7 @@ def corrected(client, user, later, costs):
     """Whether a touch corrects the hint, by the statement that it makes anyway."""
     assert costs(client, 2) == name(user)
     later(60)
-    touch = CaptureQueriesContext(connections["default"])
-    with touch:
+    with CaptureQueriesContext(connection) as touch:
         client.get("/who/")
     verbs = [query["sql"].split()[0] for query in touch if "UPDATE" in query["sql"]]
     assert verbs == ["UPDATE"]
