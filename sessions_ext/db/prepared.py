@@ -177,8 +177,7 @@ def _reading(sql: str, params: Any, *compilers: Any) -> Prepared:
     converters = compilers[0].get_converters(columns)
     shapes, before = [], 0
     for compiler in compilers:
-        if compiler.klass_info:
-            shapes.append(_shape(compiler, compiler.klass_info, converters, before))
+        shapes.append(_shape(compiler, compiler.klass_info, converters, before))
         before += len(compiler.select)
     return Prepared(sql, list(params), converters, shapes)
 
