@@ -4,19 +4,21 @@ import logging
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from . import clients, signals, verdict_cache
 from .conf import conf
+from .db.conditions import by_no_index
 from .db.prepared import Parameter, Statement
 from .db.updates import update
-from .lifetime import bounds
+from .lifetime import bounds, unended
 from .models import UserSession
 from .observers import Sighting, observe
 from .payloads import hint_of
-from .querysets import one_active
+from .querysets import keyed
 
 logger = logging.getLogger("sessions_ext")
 
@@ -109,9 +111,10 @@ def _touch(rows: Any, seen: tuple[str, ...], *bounds: str) -> tuple[Any, dict[st
     fields = rows.model._meta.get_field
     changes = {"last_activity_at": Parameter("now", fields("last_activity_at"))}
     changes.update({column: Parameter(column, fields(column)) for column in seen})
+    after = {column: Parameter(column, fields(column)) for column in bounds}
+    active = by_no_index(Q(unended(after), is_revoked=False))
     due = Parameter("due", fields("last_activity_at"))
-    same = Parameter("authenticated_at", fields("authenticated_at"))
-    return one_active(rows, *bounds).filter(last_activity_at__lte=due, authenticated_at=same), changes
+    return keyed(rows, "user", "id", "authenticated_at").filter(active, last_activity_at__lte=due), changes
 
 
 # Requests wait for this, so its SQL is written once.

@@ -55,9 +55,9 @@ def verify(
 ) -> Login | None:
     """The login of this user by this row, or None if the row is not active. The login carries
     `backend`, a dotted path, and `stamp`, see stamp(). `holds(hash)` says whether it carries that
-    session auth hash. One query; none if the CACHE has a verdict, or if it is the row `hinted`: an active
-    one that was loaded just now with its user, and may be anybody's."""
-    if hinted and _is_row_of(hinted, user_id, session_id):
+    session auth hash. One query; none if the CACHE has a verdict, or if it is the row `hinted`: one
+    that was loaded just now with its user, and may be anybody's."""
+    if hinted and hinted.is_active and _is_row_of(hinted, user_id, session_id):
         return judge(hinted, None, backend, holds, stamp)
     verdict = version = None
     may_be_cached = may_be_cached and bool(conf.CACHE)

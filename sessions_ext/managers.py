@@ -22,8 +22,8 @@ from .db.locks import locks_what_it_reads, seeing_latest, take_write_lock
 from .db.prepared import Statement
 from .decorators import alters_data, twin
 from .exceptions import SessionLimitReached
-from .lifetime import bounds, longest
-from .querysets import UserSessionQuerySet, one_active, revoke_rows
+from .lifetime import longest
+from .querysets import UserSessionQuerySet, keyed, revoke_rows
 from .reasons import RevokedReason
 
 if TYPE_CHECKING:
@@ -122,14 +122,11 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
     def verify(self, user_id: Any, session_id: Any) -> "UserSession | None":
         """The active session with this id and this user, with the user joined; None for anything else.
         One query, on the database that revokes are written to."""
-        after = bounds(timezone.now())
         try:
-            session: UserSession | None = VERIFY.get(
-                self.primary, *after, user=user_id, id=session_id, **after
-            )
+            session: UserSession | None = VERIFY.get(self.primary, user=user_id, id=session_id)
         except UNSUITABLE:
             return None
-        return session
+        return session if session and session.is_active else None
 
     @alters_data
     def enforce_limit(self, user: "AbstractBaseUser") -> list[UUID]:
@@ -240,8 +237,9 @@ class UserSessionManager(models.Manager.from_queryset(UserSessionQuerySet)):  # 
         return session_ids
 
 
-def _verify(rows: Any, *bounds: str) -> tuple[Any, dict[str, Any]]:
-    return one_active(rows, *bounds).select_related("user"), {}
+def _verify(rows: Any) -> tuple[Any, dict[str, Any]]:
+    # Active or not: fewer conditions are planned sooner, and no index but that of the keys serves them.
+    return keyed(rows, "user", "id").select_related("user"), {}
 
 
 # Every request waits for this, so its SQL is written once.

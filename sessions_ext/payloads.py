@@ -17,10 +17,9 @@ from django.utils.crypto import salted_hmac
 from .conf import conf
 from .db.errors import UNSUITABLE
 from .db.prepared import Pair, Parameter, Statement
-from .lifetime import bounds
 from .managers import UserSessionManager
 from .models import UserSession
-from .querysets import one_active
+from .querysets import keyed
 
 SALT = "sessions_ext.payload_hint"
 
@@ -46,9 +45,8 @@ class LoadsByStatement:
         # A router that picks one of many databases may name another when hint_of() asks it.
         if rows.db != router.db_for_write(UserSession) or not (hint := hint_of(self)):
             return None
-        after = bounds(values["now"])
         try:
-            return LOAD_WITH_ROW.get_each(rows, *after, payload_hint=hint, **after, **values)
+            return LOAD_WITH_ROW.get_each(rows, payload_hint=hint, **values)
         except UNSUITABLE:
             return None  # a row or user that cannot be read says nothing about the payload
 
@@ -96,9 +94,9 @@ def _load(rows: Any) -> tuple[Any, dict[str, Any]]:
     return rows.filter(session_key=Parameter("session_key", key), expire_date__gt=Parameter("now", end)), {}
 
 
-def _load_with_row(rows: Any, *bounds: str) -> tuple[Any, Any]:
+def _load_with_row(rows: Any) -> tuple[Any, Any]:
     sessions = UserSession.objects.using(rows.db)
-    return _load(rows)[0], one_active(sessions, *bounds, by=("payload_hint",)).select_related("user")
+    return _load(rows)[0], keyed(sessions, "payload_hint").select_related("user")
 
 
 LOAD = Statement(_load)

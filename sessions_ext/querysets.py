@@ -220,10 +220,7 @@ def rotate_refresh_token(session: "UserSession", token_id: UUID) -> bool:
     return is_rotated
 
 
-def one_active(rows: Any, *bounds: str, by: tuple[str, ...] = ("user", "id")) -> Any:
-    """The active row with an id and a user, or what else it is found `by`, all of it parameters. `bounds`
-    are the names in lifetime.bounds()."""
+def keyed(rows: Any, *columns: str) -> Any:
+    """The rows with values in these columns, all of them parameters."""
     fields = rows.model._meta.get_field
-    after = {column: Parameter(column, fields(column)) for column in bounds}
-    keys = {fields(name).attname: Parameter(name, fields(name)) for name in by}
-    return rows.filter(by_no_index(Q(unended(after), is_revoked=False)), **keys)
+    return rows.filter(**{fields(name).attname: Parameter(name, fields(name)) for name in columns})
