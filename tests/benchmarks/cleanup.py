@@ -252,7 +252,11 @@ def measure(side, table, rows, revoked, per_second):
         thread.join(60)
     process.communicate()
     assert side is nothing or not table.dead.exists()
-    return result | {"touches": touches, "logins": logins, "rate": rows / 2 / result["seconds"]}
+    return result | {
+        "touches": touches,
+        "logins": logins,
+        "rate": side is not nothing and rows / 2 / result["seconds"],
+    }
 
 
 def compare(table, rows, rounds, revoked, per_second):
