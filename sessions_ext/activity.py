@@ -4,7 +4,6 @@ import logging
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.module_loading import import_string
@@ -14,7 +13,7 @@ from .conf import conf
 from .db.conditions import by_no_index
 from .db.prepared import Parameter, Statement
 from .db.updates import update
-from .lifetime import bounds, unended
+from .lifetime import active, bounds
 from .models import UserSession
 from .observers import Sighting, observe
 from .payloads import hint_of
@@ -51,8 +50,8 @@ def record(
     previous, previous_at = session.last_ip_address, session.last_activity_at
     if address:
         seen["last_ip_address"] = address
-    if address and clients.network(address) != clients.network(previous):
-        seen["last_ip_since"] = now
+        if clients.network(address) != clients.network(previous):
+            seen["last_ip_since"] = now
     is_recorded = _write(session, now, seen, expires_at)
     verdict_cache.delete(session)
     if not is_recorded:
@@ -112,9 +111,10 @@ def _touch(rows: Any, seen: tuple[str, ...], *bounds: str) -> tuple[Any, dict[st
     changes = {"last_activity_at": Parameter("now", fields("last_activity_at"))}
     changes.update({column: Parameter(column, fields(column)) for column in seen})
     after = {column: Parameter(column, fields(column)) for column in bounds}
-    active = by_no_index(Q(unended(after), is_revoked=False))
     due = Parameter("due", fields("last_activity_at"))
-    return keyed(rows, "user", "id", "authenticated_at").filter(active, last_activity_at__lte=due), changes
+    return keyed(rows, "user", "id", "authenticated_at").filter(
+        by_no_index(active(after)), last_activity_at__lte=due
+    ), changes
 
 
 # Requests wait for this, so its SQL is written once.

@@ -33,9 +33,9 @@ def unended(after: dict[str, Any]) -> Q:
     return Q(**{f"{column}__gt": moment for column, moment in after.items()})
 
 
-def active(at: datetime) -> Q:
-    """Matches the rows that are active at a moment."""
-    return Q(unended(bounds(at)), is_revoked=False)
+def active(after: dict[str, Any]) -> Q:
+    """Matches the rows that are active; `after` comes from bounds()."""
+    return Q(unended(after), is_revoked=False)
 
 
 def is_active(session: "UserSession", at: datetime) -> bool:

@@ -42,8 +42,7 @@ class LoadsByStatement:
         return stored
 
     def _with_row(self, rows: Any, values: dict[str, Any]) -> list[Any] | None:
-        # A router that picks one of many databases may name another when hint_of() asks it.
-        if rows.db != router.db_for_write(UserSession) or not (hint := hint_of(self)):
+        if not (hint := hint_of(self, rows.db)):
             return None
         try:
             return LOAD_WITH_ROW.get_each(rows, payload_hint=hint, **values)
@@ -63,20 +62,21 @@ def loads_as_django_does(engine_store: Any) -> bool:
     )
 
 
-def hint_of(store: Any) -> UUID | None:
+def hint_of(store: Any, using: str = "") -> UUID | None:
     """The hint of the session that a store holds; None where payload and row take two queries: without a
-    key yet, with an engine that does not load both from one database, and where the settings say so."""
-    if not (conf.ONE_QUERY and store.session_key) or conf.CACHE or conf.DISTRIBUTED or not _is_joined(store):
+    key yet, with an engine that does not load both from one database, and where the settings say so. `using`
+    is the database that the payload is read from, where it is known: a router that picks one of many may
+    name another when it is asked again."""
+    if not (conf.ONE_QUERY and store.session_key) or conf.CACHE or conf.DISTRIBUTED:
+        return None
+    engine_store: Any = getattr(store, "engine_store", type(store))
+    # A manager of the project's own may hide rows, now these and then those.
+    if not _is_djangos_db(engine_store) or type(UserSession.objects) is not UserSessionManager:
+        return None
+    if (using or router.db_for_read(store.model)) != router.db_for_write(UserSession):
         return None
     digest = salted_hmac(SALT, store.session_key, algorithm="sha256").digest()
     return UUID(bytes=digest[:16], version=5)  # one that is made of a name; MariaDB takes no other bits
-
-
-def _is_joined(store: Any) -> bool:
-    engine_store: Any = getattr(store, "engine_store", type(store))
-    # A manager of the project's own may hide rows, now these and then those.
-    is_joined = _is_djangos_db(engine_store) and type(UserSession.objects) is UserSessionManager
-    return is_joined and router.db_for_read(store.model) == router.db_for_write(UserSession)
 
 
 @cache
@@ -90,8 +90,8 @@ def _is_djangos_db(engine_store: Any) -> bool:
 
 
 def _load(rows: Any) -> tuple[Any, dict[str, Any]]:
-    key, end = (rows.model._meta.get_field(name) for name in ("session_key", "expire_date"))
-    return rows.filter(session_key=Parameter("session_key", key), expire_date__gt=Parameter("now", end)), {}
+    now = Parameter("now", rows.model._meta.get_field("expire_date"))
+    return keyed(rows, "session_key").filter(expire_date__gt=now), {}
 
 
 def _load_with_row(rows: Any) -> tuple[Any, Any]:

@@ -43,7 +43,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
     def active(self, at: datetime | None = None) -> Self:
         """Not revoked, not past `expires_at` and, where IDLE_TIMEOUT is set, seen within it."""
-        condition = active(at or timezone.now())
+        condition = active(bounds(at or timezone.now()))
         return self.filter(by_no_index(condition) if is_one(self) else condition)
 
     def expired(self, at: datetime | None = None) -> Self:
@@ -60,7 +60,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
     def ended(self, at: datetime | None = None) -> Self:
         """Revoked or expired, the latest end first."""
-        ended = self.filter(~active(at or timezone.now()))
+        ended = self.filter(~active(bounds(at or timezone.now())))
         return ended.order_by(Coalesce("revoked_at", end_by_time()).desc(), "-id")
 
     def signed_in_since(self, moment: datetime) -> Self:
