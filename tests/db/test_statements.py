@@ -12,6 +12,7 @@ from django.utils import timezone
 from sessions_ext import activity, managers
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory
+from tests.loaded import assert_alike
 
 pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
 
@@ -53,14 +54,8 @@ def test_what_is_found_is_what_the_orm_finds(user):
     session = UserSessionFactory(user=user, ip_address="2001:db8::1", providers_accessed=["mail"])
     found = UserSession.objects.verify(user.pk, session.pk)
     expected = UserSession.objects.select_related("user").get(pk=session.pk)
-    for one, other in ((found, expected), (found.user, expected.user)):
-        assert type(one) is type(other)
-        assert one._state.db == other._state.db
-        assert not one._state.adding
-        for field in one._meta.concrete_fields:
-            value = getattr(one, field.attname)
-            assert value == getattr(other, field.attname), field.name
-            assert type(value) is type(getattr(other, field.attname)), field.name
+    assert_alike(found, expected)
+    assert_alike(found.user, expected.user)
 
 
 def test_the_user_costs_no_query_and_can_be_pickled_and_saved(user, django_assert_num_queries):

@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import count, islice
 from pathlib import Path
 
@@ -47,14 +47,11 @@ def running_site(folder: Path, url: str, **more: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
     """A server with the tables and some people."""
-    server = PostgreSQL()
-    try:
+    with closing(PostgreSQL()) as server:
         subprocess.run(
             [sys.executable, "-c", SET_UP], env=environment(server.url), check=True, timeout=SECONDS
         )
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ class PostgreSQL:
         clients and its files can tell."""
         self._control("-m", mode, "restart")
 
-    def stop(self) -> None:
+    def close(self) -> None:
         self._control("-m", "immediate", "stop")
         shutil.rmtree(self.folder)
 
@@ -113,7 +113,7 @@ class PgBouncer:
             )
         wait_for(self.port, self.process, log)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         self.process.terminate()
         self.process.wait(SECONDS)
         shutil.rmtree(self.folder)

@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import psycopg
 import pytest
@@ -40,11 +40,8 @@ FOLLOW_THE_CLIENT = {
 
 @pytest.fixture
 def pooler(postgresql):
-    pooler = PgBouncer(postgresql, connections=4)
-    try:
+    with closing(PgBouncer(postgresql, connections=4)) as pooler:
         yield pooler
-    finally:
-        pooler.stop()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -18,11 +19,8 @@ LAGS = "SELECT now() - pg_last_xact_replay_timestamp() >= '3s'"
 
 @pytest.fixture(scope="module")
 def replica(postgresql):
-    replica = Replica(postgresql, seconds=3)
-    try:
+    with closing(Replica(postgresql, seconds=3)) as replica:
         yield replica
-    finally:
-        replica.stop()
 
 
 @pytest.fixture(scope="module")

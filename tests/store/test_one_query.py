@@ -17,6 +17,7 @@ from sessions_ext.payloads import hint_of
 from sessions_ext.reasons import RevokedReason
 from sessions_ext.store import ID_KEY, STAMP_KEY, verified
 from sessions_ext.testing import UserFactory, log_in
+from tests.loaded import assert_alike
 from tests.store.data import rewrite
 
 pytestmark = pytest.mark.django_db
@@ -61,14 +62,8 @@ def test_what_one_query_finds_is_what_two_find(client, user, settings, costs):
     assert data == expected_data
     assert found.user is found_user
     assert found == session
-    for one, other in ((found, expected), (found_user, expected_user)):
-        assert type(one) is type(other)
-        assert one._state.db == other._state.db
-        assert not one._state.adding
-        for field in one._meta.concrete_fields:
-            value = getattr(one, field.attname)
-            assert value == getattr(other, field.attname), field.name
-            assert type(value) is type(getattr(other, field.attname)), field.name
+    assert_alike(found, expected)
+    assert_alike(found_user, expected_user)
 
 
 def test_the_row_is_found_by_an_index(client, user):
