@@ -19,7 +19,7 @@ from django.utils.module_loading import import_string
 
 from .batches import MAX_BATCH, ArgumentError, Batches
 from .conf import conf, duration
-from .db.locks import lock_briefly, locked, locked_values, locks_what_it_reads, try_briefly
+from .db.locks import each_briefly, lock_briefly, locked, locked_values, locks_what_it_reads, try_briefly
 from .db.mariadb import deleting_by_key
 from .db.owners import everything_like, one_by_one
 from .db.ranges import Place, Range, Ranges
@@ -80,7 +80,7 @@ class Target:
 
     def places(self, part: Range, steps: list[int]) -> list[Place] | None:
         """See Ranges.places(). None where it met a lock, such as a migration's."""
-        return try_briefly(partial(self.ranges.places, part, steps), self.rows.db)
+        return each_briefly(partial(self.ranges.places, part, steps), self.rows.db)
 
     def has_rows(self, part: Range) -> bool:
         return self.places(part, [1]) != []
@@ -89,7 +89,7 @@ class Target:
         """Delete the rows of a range, and return how many there were. Where it meets a lock it deletes
         nothing and returns None. With `skip_locked` it deletes the rows that are not locked."""
         if self.is_plain and not skip_locked:
-            return try_briefly(partial(self.ranges.delete, part), self.rows.db)
+            return each_briefly(partial(self.ranges.delete, part), self.rows.db)
         lock = partial(self._locked, part, skip_locked)
         if self.is_plain:
             return try_briefly(lambda: self._delete(lock()), self.rows.db)

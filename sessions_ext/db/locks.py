@@ -64,6 +64,21 @@ def try_briefly(act: Callable[[], T], using: str) -> T | None:
         return None
 
 
+def each_briefly(act: Callable[[], T], using: str) -> T | None:
+    """As try_briefly() does, but each statement of `act` in a transaction of its own, for which one round
+    trip to the server is enough. It gives way at the first that meets a lock."""
+    connection = connections[using]
+    if not _has_own_transactions(connection) or not _takes_several(connection):
+        return try_briefly(act, using)
+    try:
+        with _each_not_waiting(connection):
+            return act()
+    except OperationalError as error:
+        if not is_about_locks(error):
+            raise
+        return None
+
+
 @contextmanager
 def seeing_latest(using: str, savepoint: bool = True) -> Iterator[bool]:
     """A transaction in which each statement sees what was committed before it, whatever the
@@ -119,6 +134,35 @@ def _not_waiting(connection: BaseDatabaseWrapper) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _each_not_waiting(connection: Any) -> Iterator[None]:
+    """The same for each statement, outside of a transaction."""
+
+    def with_settings(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+        result = execute(f"{settings}; {sql}", *arguments)
+        # psycopg 3 shows the result of the first statement, psycopg 2 that of the last.
+        while is_psycopg_3 and arguments[-1]["cursor"].nextset():
+            pass
+        return result
+
+    settings = "; ".join(_set_statements(PASSED_ON | BRIEFLY))
+    is_psycopg_3 = connection.Database.__name__ == "psycopg"
+    has_settings = connection.vendor == "postgresql"
+    wrapper = connection.execute_wrapper(with_settings) if has_settings else nullcontext()
+    with wrapper, not_waiting(connection.alias):
+        yield
+
+
+def _takes_several(connection: BaseDatabaseWrapper) -> bool:
+    """Whether several statements can be sent as one: a prepared one cannot."""
+    return not connection.settings_dict["OPTIONS"].get("server_side_binding")
+
+
+def _set_statements(values: dict[str, str]) -> list[str]:
+    # SET LOCAL and not set_config(): Citus passes only the former on (its ShouldPropagateSetCommand).
+    return [f"SET LOCAL {name} = '{value}'" for name, value in values.items()]
+
+
 def _settings(connection: BaseDatabaseWrapper) -> dict[str, str]:
     if connection.vendor != "postgresql":
         return {}
@@ -130,10 +174,9 @@ def _settings(connection: BaseDatabaseWrapper) -> dict[str, str]:
 def _set_local(connection: BaseDatabaseWrapper, values: dict[str, str]) -> None:
     if connection.vendor != "postgresql":
         return
-    # SET LOCAL and not set_config(): Citus passes only the former on (its ShouldPropagateSetCommand).
-    statements = [f"SET LOCAL {name} = '{value}'" for name, value in values.items()]
-    if not connection.settings_dict["OPTIONS"].get("server_side_binding"):
-        statements = ["; ".join(statements)]  # one round trip; a prepared statement cannot be several
+    statements = _set_statements(values)
+    if _takes_several(connection):
+        statements = ["; ".join(statements)]  # one round trip
     with connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
