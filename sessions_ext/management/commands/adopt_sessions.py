@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from sessions_ext.batches import ArgumentError
-from sessions_ext.management.batches import BatchCommand, refused, stop_signals
+from sessions_ext.management.batch_command import BatchCommand, refused, stop_signals
 from sessions_ext.other_packages import SOURCES, Adoption, AdoptionResult, adopt_sessions
 
 

@@ -13,7 +13,7 @@ from django.utils.dateparse import parse_duration
 
 from sessions_ext.batches import ArgumentError
 from sessions_ext.cleanup import AGES, CleanupPreview, CleanupResult, Walk
-from sessions_ext.management.batches import BatchCommand, read, refused, stop_signals
+from sessions_ext.management.batch_command import BatchCommand, read, refused, stop_signals
 from sessions_ext.managers import UserSessionManager
 from sessions_ext.models import UserSession
 
