@@ -55,13 +55,12 @@ def try_briefly(act: Callable[[], T], using: str) -> T | None:
     deadlocks, so that the server never ends somebody else's statement because of ours."""
     connection = connections[using]
     gives_way = _has_own_transactions(connection)
-    try:
+
+    def act_in_one() -> T:
         with transaction.atomic(using=using), _not_waiting(connection) if gives_way else nullcontext():
             return act()
-    except OperationalError as error:
-        if not gives_way or not is_about_locks(error):
-            raise
-        return None
+
+    return _unless_locked(act_in_one, gives_way)
 
 
 def each_briefly(act: Callable[[], T], using: str) -> T | None:
@@ -70,13 +69,8 @@ def each_briefly(act: Callable[[], T], using: str) -> T | None:
     connection = connections[using]
     if not _has_own_transactions(connection) or not _takes_several(connection):
         return try_briefly(act, using)
-    try:
-        with _each_not_waiting(connection):
-            return act()
-    except OperationalError as error:
-        if not is_about_locks(error):
-            raise
-        return None
+    with _each_not_waiting(connection):
+        return _unless_locked(act)
 
 
 @contextmanager
@@ -124,6 +118,15 @@ def _has_own_transactions(connection: BaseDatabaseWrapper) -> bool:
     """Whether rows can be locked here and no transaction is open, so that the one we begin is ours to
     configure."""
     return connection.features.has_select_for_update and connection.get_autocommit()
+
+
+def _unless_locked(act: Callable[[], T], gives_way: bool = True) -> T | None:
+    try:
+        return act()
+    except OperationalError as error:
+        if not gives_way or not is_about_locks(error):
+            raise
+        return None
 
 
 @contextmanager
