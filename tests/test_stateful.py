@@ -250,7 +250,7 @@ def examples(count: int) -> settings:
 
 @override_settings(SESSIONS_EXT=configured())
 class TestSessions(TestCase, Sessions.TestCase):
-    settings = examples(12)
+    settings = examples(6)
 
 
 @pytest.mark.slow

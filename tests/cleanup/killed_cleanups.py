@@ -25,5 +25,5 @@ def clean(number, progress):
 
 
 if __name__ == "__main__":
-    killed, amid = kill_at_random(clean, int(sys.argv[1]), every=2, at_most=30)
+    killed, amid = kill_at_random(clean, int(sys.argv[1]), every=2, at_most=15)
     print(json.dumps({"killed": killed, "amid deletes": amid}))

@@ -12,6 +12,7 @@ import threading
 from contextlib import contextmanager
 
 import pytest
+from django.core.management import ManagementUtility
 from django.db import connection, connections
 from django.utils import timezone
 
@@ -93,19 +94,26 @@ def test_in_cron_it_writes_one_line_and_exits_with_0(process):
     assert (running.returncode, out, err) == (0, "Deleted 12 expired and 0 revoked sessions.\n", "")
 
 
+def test_a_bad_value_exits_with_1_and_one_line(process):
+    with process.running("--batch-size=-5") as running:
+        out, err = running.communicate(timeout=SECONDS)
+    assert (running.returncode, out, err) == (1, "", "CommandError: --batch-size must be 1 to 1000000.\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--batch-size=-5"], "--batch-size must be 1 to 1000000."),
         (["--batch-size", "-5"], "--batch-size must be 1 to 1000000."),
         (["--retention", "-30d"], "--retention: '-30d' is not a duration such as 12h, 30d or 3600."),
         (["--sleep", "-1e3"], "--sleep must be 0 or more."),
     ],
 )
-def test_a_bad_value_exits_with_1_and_one_line(process, arguments, line):
-    with process.running(*arguments) as running:
-        out, err = running.communicate(timeout=SECONDS)
-    assert (running.returncode, out, err) == (1, "", f"CommandError: {line}\n")
+def test_a_value_that_looks_like_an_option_is_read_as_a_value(process, arguments, line, capsys):
+    """As `manage.py` does with what was typed, but in this process."""
+    typed = ["manage.py", "cleanup_sessions", "--skip-checks", *arguments]
+    with pytest.raises(SystemExit) as ended:
+        ManagementUtility(typed).execute()
+    assert (ended.value.code, *capsys.readouterr()) == (1, "", f"CommandError: {line}\n")
 
 
 def on_a_terminal(process, *arguments):

@@ -36,9 +36,9 @@ def sign_in_many(user, clock, logins):
 
 
 WAYS = {
-    "from elsewhere each time": [{"address": f"198.51.{number}.1"} for number in range(15)],
-    "with another program each time": [{"agent": f"tool{number}/1"} for number in range(15)],
-    "from an unknown address": [{"address": "unix:"}] * 15,
+    "from elsewhere each time": [{"address": f"198.51.{number}.1"} for number in range(12)],
+    "with another program each time": [{"agent": f"tool{number}/1"} for number in range(12)],
+    "from an unknown address": [{"address": "unix:"}] * 12,
 }
 
 
@@ -58,14 +58,14 @@ def test_ten_a_day_and_one_line_in_the_log(user, clock, logins, caplog):
 @pytest.mark.usefixtures("known")
 def test_a_thief_who_comes_again_and_again_is_told_of_ten_times(user, clock):
     sign_in(user, agent=IPHONE, address=AWAY).disown()
-    sign_in_many(user, clock, [{"agent": IPHONE, "address": AWAY}] * 15)
+    sign_in_many(user, clock, [{"agent": IPHONE, "address": AWAY}] * 12)
     assert len(mail.outbox) == MAILS_A_DAY
 
 
 @pytest.mark.usefixtures("known")
 def test_known_devices_use_nothing_up(user, clock):
     """A program that signs in all day, from networks that it is known in."""
-    networks = [f"192.0.{number}.1" for number in range(15)]
+    networks = [f"192.0.{number}.1" for number in range(6)]
     at = NOON - timedelta(days=2)
     rows = [
         UserSessionFactory.build(user=user, created_at=at, ip_address=address, user_agent=LINUX)

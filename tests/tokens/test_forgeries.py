@@ -184,7 +184,7 @@ def rows():
     return list(UserSession.objects.order_by("pk").values())
 
 
-@cases(250, 80_000)
+@cases(120, 80_000)
 def test_nothing_is_accepted_that_was_not_minted(examples, minted, settings):
     before = rows()
 
@@ -199,7 +199,7 @@ def test_nothing_is_accepted_that_was_not_minted(examples, minted, settings):
     assert rows() == before
 
 
-@cases(100, 20_000)
+@cases(50, 20_000)
 def test_claims_of_another_kind_are_refused_though_the_key_is_right(examples, minted, settings):
     """Signed by the right key, so that only the reading of the claims stands in between."""
     key, token = key_of(settings.SECRET_KEY), minted[2]
@@ -231,7 +231,7 @@ def test_claims_of_another_kind_are_refused_though_the_key_is_right(examples, mi
     attempt()
 
 
-@cases(100, 2_000)
+@cases(50, 2_000)
 def test_whatever_is_presented_to_the_api_is_a_401(examples, minted):
     before = rows()
     client = Client()

@@ -109,7 +109,7 @@ def rounds(few):
     return pytest.mark.parametrize("rounds", [few, pytest.param(200, marks=pytest.mark.slow)])
 
 
-@rounds(10)
+@rounds(5)
 def test_many_refreshes_of_one_token_at_once_rotate_once_and_sign_nobody_out(rounds, crew, user, settings):
     """F01: 20 threads within the grace window: one rotation, and every pair that was given out works."""
     settings.SESSIONS_EXT = {"REFRESH_GRACE": 60}
@@ -117,7 +117,7 @@ def test_many_refreshes_of_one_token_at_once_rotate_once_and_sign_nobody_out(rou
         race_within_grace(crew, user)
 
 
-@rounds(10)
+@rounds(5)
 def test_many_refreshes_at_once_without_grace_have_one_winner_and_end_the_session(
     rounds, crew, user, settings
 ):
@@ -127,7 +127,7 @@ def test_many_refreshes_at_once_without_grace_have_one_winner_and_end_the_sessio
         race_without_grace(crew, user)
 
 
-@rounds(10)
+@rounds(5)
 def test_after_a_revoke_returned_no_refresh_succeeds(rounds, crew, user, settings):
     """F04: 20 threads refresh while another one revokes."""
     settings.SESSIONS_EXT = {"REFRESH_GRACE": 60}
@@ -138,7 +138,7 @@ def test_after_a_revoke_returned_no_refresh_succeeds(rounds, crew, user, setting
 @pytest.mark.skipif(
     "connection.vendor == 'sqlite'", reason="where a transaction that reads first may find itself locked out"
 )
-@rounds(10)
+@rounds(5)
 def test_refreshes_in_transactions_of_their_own_rotate_once(rounds, crew, user, settings):
     """F01: the same under ATOMIC_REQUESTS, where a rotation that others wait for is not committed yet."""
     settings.SESSIONS_EXT = {"REFRESH_GRACE": 60}
