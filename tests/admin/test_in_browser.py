@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 from tests.browsers import follow
 from tests.servers import Browser, log_in
 
