@@ -119,5 +119,5 @@ def test_the_curl_lines_of_step_up_work_as_pasted(itself):
 
 def test_the_curl_line_of_the_metrics_works_as_pasted(itself):
     printed = paste("metrics.md", itself)
-    assert 'sessions_ext_revoked_total{reason="admin"} 0.0' in printed.splitlines()
+    assert re.search(r'^sessions_ext_revoked_total\{reason="admin"\} \d', printed, re.MULTILINE)
     assert float(re.search(r"^sessions_ext_active (.*)$", printed, re.MULTILINE)[1]) > 0
