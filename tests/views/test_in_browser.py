@@ -107,7 +107,13 @@ def check_looks(page, looks=LOOKS):
         check(page)
 
 
-@pytest.mark.parametrize("looks", [LOOKS, pytest.param(OTHER_LOOKS, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "looks",
+    [
+        pytest.param(LOOKS, id="light, and 390 px dark"),
+        pytest.param(OTHER_LOOKS, id="dark, and 390 px light", marks=pytest.mark.slow),
+    ],
+)
 def test_axe_finds_nothing_serious_and_nothing_scrolls_sideways(visitor, looks, demo):
     here = visitor(user_agent=IPHONE, bypass_csp=True)
     here.log_in("ada", "/grow-old/")
