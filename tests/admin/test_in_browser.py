@@ -98,13 +98,12 @@ def test_the_pages_fit_a_phone(visitor):
     admin = visitor(viewport={"width": 390, "height": 844})
     admin.log_in("admin", LIST)
     first_row = f"{LIST}{admin.page.get_attribute('#result_list .action-select', 'value')}/change/"
+    tools = admin.page.locator(".object-tools a").all()
+    assert len({tool.bounding_box()["x"] for tool in tools}) == 1 < len(tools)
     for path in (LIST, first_row, f"{LIST}overview/", f"{LIST}end-all/", "/admin/auth/user/2/change/"):
         admin.page.goto(path)
         assert admin.page.evaluate("document.documentElement.scrollWidth") == 390
         assert not hidden_at_the_side(admin.page)
-    admin.page.goto(LIST)
-    tools = admin.page.locator(".object-tools a").all()
-    assert len({tool.bounding_box()["x"] for tool in tools}) == 1 < len(tools)
     ask_to_revoke(admin.page, 3)
     assert admin.page.evaluate("document.documentElement.scrollWidth") == 390
     assert not hidden_at_the_side(admin.page)
