@@ -13,15 +13,35 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_pla
 
 from tests.patience import SECONDS
 from tests.programs import needs
+from tests.servers import csrf_token
+
+# Every window has an address bar, which loads two pages of its own for suggestions: half of all the work.
+SUGGESTIONS = ["WebUIOmniboxPopup", "WebUIOmniboxAimPopup"]
+# Playwright's own, which the same switch given again would lose, as far as they matter here: they keep the
+# browser from asking others over the network, and pages from waiting for each other.
+OF_PLAYWRIGHT = [
+    "AimEnabled",
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "HttpsFirstBalancedModeAutoEnable",
+    "HttpsUpgrades",
+    "MediaRouter",
+    "NetworkTimeServiceQuerying",
+    "OptimizationHints",
+    "PaintHolding",
+    "PreconnectToSearch",
+]
+SWITCHES = [
+    "--no-sandbox",
+    "--no-proxy-server",
+    f"--disable-features={','.join([*SUGGESTIONS, *OF_PLAYWRIGHT])}",
+]
 
 
 @contextmanager
 def running_chromium() -> Iterator[Browser]:
     """A browser, with nobody's profile in it; making a Visitor takes no time."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=needs("chromium"), args=["--no-sandbox", "--no-proxy-server"]
-        )
+        browser = playwright.chromium.launch(executable_path=needs("chromium"), args=SWITCHES)
         yield browser
         browser.close()
 
@@ -84,13 +104,21 @@ class Visitor:
             self.page.wait_for_selector(":focus")
         self.page.fill(selector, text)
 
-    def log_in(self, name: str, path: str = "/login/") -> None:
-        """Sign in as one of the demo's people; `path` is of a login form, or needs a login."""
-        self.page.goto(path)
+    def log_in(self, name: str, path: str = "") -> None:
+        """Sign in as one of the demo's people, with this browser's cookies but without its window, and open
+        `path` in that."""
+        token = csrf_token(self.context.request.get("/login/", timeout=1000 * SECONDS).text())
+        form = {"username": name, "password": f"{name}-demo", "csrfmiddlewaretoken": token}
+        answer = self.context.request.post("/login/", form=form, max_redirects=0, timeout=1000 * SECONDS)
+        assert answer.status == 302, answer.text()
+        if path:
+            self.page.goto(path)
+
+    def fill_in_login(self, name: str, password: str) -> None:
+        """Sign in by the form in the window."""
         self.fill("[name=username]", name)
-        self.fill("[name=password]", f"{name}-demo")
+        self.fill("[name=password]", password)
         enter(self.page, "[name=password]")
-        assert not self.page.locator("[name=password]").count()
 
 
 # Playwright waits for no page that a click or a key leads to: what is asked next may be asked of the page

@@ -1,8 +1,6 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -81,7 +79,7 @@ def pytest_xdist_auto_num_workers(config) -> int | None:
 
 @pytest.hookimpl(tryfirst=True)  # or the workers look for groups before
 def pytest_collection_modifyitems(items) -> None:
-    """One worker alone has a browser and a demo for it, and one has all that needs the processors."""
+    """One worker alone has a browser and the demo for it, and one has all that needs the processors."""
     for item in items:
         if {"visitor", "demo"} & set(item.fixturenames):
             item.add_marker(pytest.mark.xdist_group("browser"))
@@ -219,24 +217,16 @@ def receiver_of():
 
 
 @pytest.fixture(scope="session")
-def _demos(tmp_path_factory) -> Iterator[Callable[..., Demo]]:
-    """Starts a demo, or finds the one that was started with the same arguments."""
-    with ExitStack() as stack:
-
-        @cache
-        def start(*arguments):
-            return stack.enter_context(running_demo(tmp_path_factory.mktemp("demo"), *arguments))
-
-        yield start
+def _demo(tmp_path_factory) -> Iterator[Demo]:
+    with running_demo(tmp_path_factory.mktemp("demo")) as demo:
+        yield demo
 
 
 @pytest.fixture
-def demo(request, _demos) -> Demo:
-    """A demo as it is when somebody starts it. The marker `demo` has the arguments of running_demo()."""
-    marker = request.node.get_closest_marker("demo")
-    demo = _demos(*marker.args if marker else ())
-    demo.reset()
-    return demo
+def demo(_demo) -> Demo:
+    """The demo of tests.settings_demo as it is when somebody starts it."""
+    _demo.reset()
+    return _demo
 
 
 @pytest.fixture(scope="session")

@@ -11,22 +11,20 @@ from tests import databases
 from tests.patience import SECONDS
 from tests.servers import free_port, running
 
-PLAIN = "example_project.settings"
-
 
 class Demo:
     """A demo at `address`, and what it has written since it was started, or reset."""
 
     def __init__(self, address: str, database: str, log: Path) -> None:
         self.address = address
-        self._log = log
+        self.log = log
         self._beginning = 0
         self._rows = databases.Kept(database)
 
     def reset(self) -> None:
         """Bring its people and their sessions back as they were at the start."""
         self._rows.bring_back()
-        self._beginning = self._log.stat().st_size
+        self._beginning = self.log.stat().st_size
 
     def link(self, path: str) -> str:
         """The one address in its e-mails whose path begins so, once a thread has sent it."""
@@ -40,20 +38,26 @@ class Demo:
     @property
     def mails(self) -> str:
         """The e-mails, which it writes to its log, without the line ends of quoted-printable."""
-        with self._log.open("rb") as log:
+        with self.log.open("rb") as log:
             log.seek(self._beginning)
             return log.read().decode(errors="ignore").replace("=\n", "").replace("=3D", "=")
 
 
 @contextmanager
-def running_demo(folder: Path, settings: str = PLAIN, language: str = "en") -> Iterator[Demo]:
-    """`manage.py demo` on a database of its own until the block ends."""
+def running_demo(folder: Path) -> Iterator[Demo]:
+    """The demo with tests.settings_demo, on a database of its own, until the block ends."""
+    with databases.empty(folder) as url, demo_on(url, folder, "tests.settings_demo") as demo:
+        yield demo
+
+
+@contextmanager
+def demo_on(url: str, folder: Path, settings: str = "example_project.settings") -> Iterator[Demo]:
+    """`manage.py demo` on the database at `url`, which it fills, until the block ends."""
     port, log = free_port(), folder / "demo.log"
-    with databases.empty(folder) as url:
-        environment = os.environ | {
-            "DATABASE_URL": url,
-            "DJANGO_SETTINGS_MODULE": settings,
-            "LANGUAGE_CODE": language,
-        }
-        with running(["manage.py", "demo", str(port)], port, environment, log) as address:
-            yield Demo(address, url, log)
+    environment = os.environ | {
+        "DATABASE_URL": url,
+        "DJANGO_SETTINGS_MODULE": settings,
+        "PYTHONUNBUFFERED": "1",
+    }
+    with running(["manage.py", "demo", str(port)], port, environment, log) as address:
+        yield Demo(address, url, log)

@@ -50,6 +50,8 @@ SESSIONS = "/admin/sessions_ext/usersession/"
 
 
 def ask_for_the_password(page: Page) -> None:
+    page.goto("/grow-old/")
+    page.goto("/devices/")
     page.click("text=Sign out everywhere else")
     page.fill("[name=password]", "wrong")
     page.press("[name=password]", "Enter")
@@ -98,7 +100,7 @@ SHOTS = [
     Shot("login", "/login/"),
     Shot("private", "/private/", "ada"),
     Shot("devices", "/devices/", "ada"),
-    Shot("devices-password", "/devices/", "grace", ask_for_the_password),
+    Shot("devices-password", "/devices/", "linus", ask_for_the_password),
     Shot("devices-trusted", "/devices/", "ada", trust),
     Shot("devices-link", "/", "ada", partial(open_link, user_id="2")),
     Shot("devices-link-used", "/", "linus", partial(use_link, user_id="4")),
@@ -127,13 +129,14 @@ def main(names: list[str]) -> None:
     complaints = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        running_demo(Path(folder), SETTINGS, os.environ.get("LANGUAGE_CODE", "en")) as demo,
+        running_demo(Path(folder)) as demo,
         running_chromium() as browser,
     ):
         for look, options in LOOKS.items():
             if is_for_docs and look not in ("light", "dark"):
                 continue
-            options = {**options, "user_agent": CHROME} if is_for_docs else options
+            options = {**options, "locale": os.environ.get("LANGUAGE_CODE", "en")}
+            options |= {"user_agent": CHROME} if is_for_docs else {}
             visitors: dict[str, Visitor] = {}
             for shot in shots:
                 if shot.user not in visitors:

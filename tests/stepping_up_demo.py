@@ -1,4 +1,4 @@
-"""The pages that the demo of settings_step_up has beside its own."""
+"""The pages that the demo of settings_demo has beside its own."""
 
 from datetime import timedelta
 

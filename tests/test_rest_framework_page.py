@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -16,7 +15,7 @@ from tests.programs import needs
 from tests.servers import free_port, running
 
 pytest.importorskip("rest_framework")
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.xdist_group("docs/rest-framework.md")]  # for one server
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/rest-framework.md").read_text()
@@ -26,6 +25,7 @@ from pathlib import Path
 SECRET_KEY = "only for tests, and long enough for every check that Django has"
 DEBUG = True
 ROOT_URLCONF = "project.urls"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DATABASES = {
     "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": Path(__file__).parent / "db.sqlite3"}
 }
@@ -47,16 +47,18 @@ from project import token_views
 
 urlpatterns += [path("log-in/", token_views.LogIn.as_view()), path("refresh/", token_views.Refresh.as_view())]
 """
-CREATE_USER = """
+SERVE = """
+import sys
 import django
 
 django.setup()
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from tests.patience import SECONDS
 
 call_command("migrate", verbosity=0)
-get_user_model().objects.create_user("ada", password="ada-demo")
+for name in ("ada", "grace"):
+    get_user_model().objects.create_user(name, password=f"{name}-demo")
+call_command("runserver", sys.argv[1], use_reloader=False)
 """
 
 
@@ -64,9 +66,9 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The page's project, with a user, served by Django."""
+    """The page's project, with a user for each test, served by Django."""
     root = tmp_path_factory.mktemp("page")
     project = root / "project"
     project.mkdir()
@@ -78,10 +80,8 @@ def server(tmp_path_factory):
         "DJANGO_SETTINGS_MODULE": "project.settings",
         "PYTHONPATH": f"{root}{os.pathsep}{ROOT}",
     }
-    subprocess.run([sys.executable, "-c", CREATE_USER], env=environment, check=True, timeout=SECONDS)
     port = free_port()
-    command = ["-m", "django", "runserver", "--noreload", str(port)]
-    with running(command, port, environment, root / "log") as address:
+    with running(["-c", SERVE, str(port)], port, environment, root / "log") as address:
         yield address
 
 
@@ -110,13 +110,13 @@ def test_the_views_without_ninja_log_in_and_refresh(server):
         except HTTPError as error:
             return error.code, None
 
-    assert call("/log-in/", {"username": "ada", "password": "wrong"})[0] in {401, 403}
-    assert call("/log-in/", {"username": "ada"})[0] in {401, 403}
-    status, pair = call("/log-in/", {"username": "ada", "password": "ada-demo"})
+    assert call("/log-in/", {"username": "grace", "password": "wrong"})[0] in {401, 403}
+    assert call("/log-in/", {"username": "grace"})[0] in {401, 403}
+    status, pair = call("/log-in/", {"username": "grace", "password": "grace-demo"})
     assert status == 200
     for _ in range(2):
         status, me = call("/api/me/", Authorization=f"Bearer {pair['access_token']}")
-        assert (status, me["user"]) == (200, "ada")
+        assert (status, me["user"]) == (200, "grace")
         status, pair = call("/refresh/", {"refresh_token": pair["refresh_token"]})
         assert status == 200
     assert call("/refresh/", {"refresh_token": "x"})[0] == 401

@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 from tests.browsers import follow
 from tests.servers import Browser, log_in
 
@@ -32,7 +30,7 @@ def rows_of(page):
 
 def test_an_operator_ends_one_session_and_then_everybodys(visitor):
     ada, admin = visitor(), visitor()
-    ada.log_in("ada", "/login/?next=/private/")
+    ada.log_in("ada", "/private/")
     admin.log_in("admin", LIST)
     page = admin.page
 
@@ -62,7 +60,7 @@ def test_an_operator_ends_one_session_and_then_everybodys(visitor):
     follow(page, "text=History")
     assert "Revoked: stolen laptop" in page.inner_text("#change-history")
 
-    ada.log_in("ada", "/login/?next=/private/")
+    ada.log_in("ada", "/private/")
     page.goto(LIST)
     follow(page, "text=End everybody's sessions")
     admin.fill("[name=word]", "never mind")
@@ -84,14 +82,14 @@ def test_f15_a_script_in_a_user_agent_is_text(visitor, demo):
     """F15: on the list, the row, the confirmation, the overview and the user's page."""
     robot = Browser(demo.address)
     robot._opener.addheaders = [("User-Agent", SCRIPT)]
-    log_in(robot, "/login/", "grace")
+    log_in(robot, "/login/", "linus")
     admin = visitor()
-    admin.log_in("admin", f"{LIST}?q=grace&state=active")
+    admin.log_in("admin", f"{LIST}?q=linus&state=active")
     page = admin.page
     follow(page, "#result_list tbody tr:first-child .field-device a")
     assert SCRIPT in page.inner_text("#content")
     assert "owned" not in page.title()
-    for path in (LIST, f"{LIST}overview/", "/admin/auth/user/3/change/"):
+    for path in (LIST, f"{LIST}overview/", "/admin/auth/user/4/change/"):
         page.goto(path)
         assert "owned" not in page.title()
 
@@ -100,22 +98,20 @@ def test_the_pages_fit_a_phone(visitor):
     admin = visitor(viewport={"width": 390, "height": 844})
     admin.log_in("admin", LIST)
     first_row = f"{LIST}{admin.page.get_attribute('#result_list .action-select', 'value')}/change/"
+    tools = admin.page.locator(".object-tools a").all()
+    assert len({tool.bounding_box()["x"] for tool in tools}) == 1 < len(tools)
     for path in (LIST, first_row, f"{LIST}overview/", f"{LIST}end-all/", "/admin/auth/user/2/change/"):
         admin.page.goto(path)
         assert admin.page.evaluate("document.documentElement.scrollWidth") == 390
         assert not hidden_at_the_side(admin.page)
-    admin.page.goto(LIST)
-    tools = admin.page.locator(".object-tools a").all()
-    assert len({tool.bounding_box()["x"] for tool in tools}) == 1 < len(tools)
     ask_to_revoke(admin.page, 3)
     assert admin.page.evaluate("document.documentElement.scrollWidth") == 390
     assert not hidden_at_the_side(admin.page)
     assert admin.page.locator(".session-table .session-state").last.is_visible()
 
 
-@pytest.mark.demo("tests.settings_demo", "de")
 def test_the_lists_last_column_is_seen_beside_longer_words_and_addresses(visitor):
-    admin = visitor(viewport={"width": 1280, "height": 800})
+    admin = visitor(locale="de", viewport={"width": 1280, "height": 800})
     admin.log_in("admin", LIST)
     assert "Benutzersitzungen" in admin.page.title()
     assert not hidden_at_the_side(admin.page)

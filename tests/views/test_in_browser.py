@@ -13,16 +13,10 @@ IPHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
     "Version/26.1 Mobile/15E148 Safari/604.1"
 )
-PHONE = {"width": 390, "height": 844}
-# Each colour and each width once. axe takes two seconds for a look at a page.
-LOOKS = {
-    "light": {"color_scheme": "light"},
-    "390 px dark": {"color_scheme": "dark", "viewport": PHONE},
-}
-OTHER_LOOKS = {
-    "dark": {"color_scheme": "dark"},
-    "390 px": {"color_scheme": "light", "viewport": PHONE},
-}
+DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+# Each colour and each width once. axe takes a second for a look at a page.
+LOOKS = [("light", DESK), ("dark", PHONE)]
+OTHER_LOOKS = [("dark", DESK), ("light", PHONE)]
 
 
 def card(page, device):
@@ -33,9 +27,8 @@ def card(page, device):
 def test_one_browser_signs_the_other_out(visitor, scripts):
     here = visitor(java_script_enabled=scripts)
     there = visitor(java_script_enabled=scripts, user_agent=IPHONE)
-    here.log_in("linus")
+    here.log_in("linus", "/")
     there.log_in("linus")
-    here.page.goto("/")
     follow(here.page, "text=Your devices >> nth=0")
     first = here.page.locator(".sx-card").first
     assert "This device" in first.inner_text()
@@ -60,9 +53,8 @@ def test_one_browser_signs_the_other_out(visitor, scripts):
 
 def test_the_keyboard_alone_signs_out_everywhere_else(visitor):
     here, there = visitor(), visitor(user_agent=IPHONE)
-    here.log_in("ada")
+    here.log_in("ada", "/devices/")
     there.log_in("ada")
-    here.page.goto("/devices/")
     for _ in range(60):
         here.page.keyboard.press("Tab")
         if here.page.evaluate("document.activeElement.innerText") == "Sign out everywhere else":
@@ -95,9 +87,7 @@ def test_the_link_of_the_mail_signs_the_intruder_out(visitor, demo):
     reader.fill("[name=new_password2]", "another-demo-password")
     enter(reader.page, "[name=new_password2]")
     follow(reader.page, "main >> text=Sign in")
-    reader.fill("[name=username]", "admin")
-    reader.fill("[name=password]", "another-demo-password")
-    enter(reader.page, "[name=password]")
+    reader.fill_in_login("admin", "another-demo-password")
     follow(reader.page, "text=Private page")
     assert "signed in as admin" in reader.page.inner_text("main")
 
@@ -110,36 +100,41 @@ def check(page):
     assert width <= page.viewport_size["width"], page.url
 
 
-@pytest.mark.demo("tests.settings_demo")
+def check_looks(page, looks=LOOKS):
+    for colors, viewport in looks:
+        page.emulate_media(color_scheme=colors)
+        page.set_viewport_size(viewport)
+        check(page)
+
+
 @pytest.mark.parametrize(
-    "look",
+    "looks",
     [
-        *(pytest.param(look, id=name) for name, look in LOOKS.items()),
-        *(pytest.param(look, id=name, marks=pytest.mark.slow) for name, look in OTHER_LOOKS.items()),
+        pytest.param(LOOKS, id="light, and 390 px dark"),
+        pytest.param(OTHER_LOOKS, id="dark, and 390 px light", marks=pytest.mark.slow),
     ],
 )
-def test_axe_finds_nothing_serious_and_nothing_scrolls_sideways(visitor, look, demo):
-    here = visitor(user_agent=IPHONE, bypass_csp=True, **look)
-    here.log_in("ada")
+def test_axe_finds_nothing_serious_and_nothing_scrolls_sideways(visitor, looks, demo):
+    here = visitor(user_agent=IPHONE, bypass_csp=True)
+    here.log_in("ada", "/grow-old/")
     page = here.page
     page.goto("/devices/")
     follow(page, page.get_by_role("button", name="Trust this device").first)
-    check(page)
+    check_looks(page, looks)
     follow(page, "text=Sign out everywhere else")
     here.fill("[name=password]", "wrong")
     enter(page, "[name=password]")
     assert page.locator(".errorlist").is_visible()
-    check(page)
+    check_looks(page, looks)
     page.goto(demo.link("/devices/not-me/"))
-    check(page)
+    check_looks(page, looks)
     follow(page, page.get_by_role("button", name="sign it out"))
-    check(page)
+    check_looks(page, looks)
 
 
 def test_on_a_narrow_phone_the_icon_stands_beside_its_device(visitor):
     here = visitor(viewport={"width": 320, "height": 640})
-    here.log_in("ada")
-    here.page.goto("/devices/")
+    here.log_in("ada", "/devices/")
     icon, name = (here.page.locator(f".sx-card {part}").first.bounding_box() for part in ("svg", "h2"))
     assert icon["y"] + icon["height"] > name["y"]
 
@@ -148,19 +143,18 @@ LIGHT = "body { background: #fff; color: #222 } a { color: #00c }"
 DARK = "body { color-scheme: dark; background: #000; color: #ddd } a { color: #9cf }"
 
 
-@pytest.mark.parametrize(("path", "complaints"), [("/devices/", 0), ("/devices/not-me/cut-off/", 2)])
 @pytest.mark.parametrize(
     ("system", "site", "background"),
     [("dark", LIGHT, "rgb(246, 247, 249)"), ("light", DARK, "rgb(18, 21, 28)")],
     ids=["light on a dark system", "dark on a light system"],
 )
-def test_a_site_that_is_always_of_one_kind_gets_a_list_of_that_kind(
-    visitor, path, complaints, system, site, background
-):
+def test_a_site_that_is_always_of_one_kind_gets_a_list_of_that_kind(visitor, system, site, background):
     here = visitor(user_agent=IPHONE, bypass_csp=True, color_scheme=system)
     here.context.route("**/demo.css", lambda route: route.fulfill(body=site, content_type="text/css"))
     here.log_in("ada")
-    here.page.goto(path)
-    check(here.page)
-    assert here.page.evaluate("getComputedStyle(document.querySelector('.sx')).backgroundColor") == background
-    here.expect_complaints(complaints, "404")  # of that link
+    for path in ("/devices/", "/devices/not-me/cut-off/"):
+        here.page.goto(path)
+        check(here.page)
+        shown = here.page.evaluate("getComputedStyle(document.querySelector('.sx')).backgroundColor")
+        assert shown == background, path
+    here.expect_complaints(2, "404")  # of that link

@@ -3,9 +3,9 @@
 import pytest
 
 from tests.browsers import enter, follow
-from tests.views.test_in_browser import LOOKS, check
+from tests.views.test_in_browser import check_looks
 
-pytestmark = [pytest.mark.once, pytest.mark.demo("tests.settings_step_up")]
+pytestmark = pytest.mark.once
 
 FETCH = """async () => {
     const answer = await fetch("/secret/");
@@ -14,18 +14,10 @@ FETCH = """async () => {
 CHALLENGE = 'Bearer error="insufficient_user_authentication", max_age="900"'
 
 
-def check_looks(page):
-    for look in LOOKS.values():
-        page.emulate_media(color_scheme=look["color_scheme"])
-        page.set_viewport_size(look.get("viewport", {"width": 1280, "height": 800}))
-        check(page)
-
-
 def test_a_page_asks_who_it_is_and_one_comes_back(visitor):
     here = visitor(bypass_csp=True)  # for axe
-    here.log_in("ada")
+    here.log_in("ada", "/secret/")
     page = here.page
-    page.goto("/secret/")
     assert page.inner_text("h1") == "The secret"
 
     page.goto("/grow-old/")
@@ -49,9 +41,7 @@ def test_who_has_lost_their_browser_gets_in_within_one_page(visitor, scripts):
     here = visitor(java_script_enabled=scripts, bypass_csp=True)
     page = here.page
     page.goto("/login/?next=/private/")
-    here.fill("[name=username]", "grace")
-    here.fill("[name=password]", "grace-demo")
-    enter(page, "[name=password]")
+    here.fill_in_login("grace", "grace-demo")
     assert page.locator(".sx-card").count()
     here.expect_complaints(2, "403")
     while page.locator(".sx-card").count():  # the demo has more sessions of hers than places
@@ -62,8 +52,6 @@ def test_who_has_lost_their_browser_gets_in_within_one_page(visitor, scripts):
     if scripts:
         check_looks(page)
     follow(page, "main a.sx-button")
-    here.fill("[name=username]", "grace")
-    here.fill("[name=password]", "grace-demo")
-    enter(page, "[name=password]")
+    here.fill_in_login("grace", "grace-demo")
     assert page.url.endswith("/private/")
     assert "signed in as grace" in page.inner_text("main")
