@@ -40,8 +40,9 @@ SWITCHES = [
 @contextmanager
 def running_chromium() -> Iterator[Browser]:
     """A browser, with nobody's profile in it; making a Visitor takes no time."""
+    chromium = needs("chromium")  # before Playwright starts a program of its own, which needs libraries
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=needs("chromium"), args=SWITCHES)
+        browser = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
         yield browser
         browser.close()
 
