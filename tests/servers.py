@@ -1,7 +1,6 @@
 """Servers in processes of their own, and browsers for them without JavaScript."""
 
 import http.cookiejar
-import os
 import random
 import re
 import socket
@@ -12,6 +11,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +34,25 @@ def running(command: list[str], port: int, environment: dict[str, str], log_path
 
 def free_port() -> int:
     """A port that nobody listens at, and that no client gets before the server is up: those have higher ones.
-    Random by the system's numbers, since the suite's own are the same in each of its processes, each of which
-    has a thousand of its own: nobody listens yet when it is chosen."""
-    first = 10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 22 * 1000
+    Random by the system's numbers, since the suite's own are the same in each of its processes. Nobody
+    listens yet when it is chosen, so each process has a thousand of its own."""
+    first = own_thousand()
     while True:
-        port = random.SystemRandom().randrange(first, first + 1000)
+        port = random.SystemRandom().randrange(first + 1, first + 1000)
         with suppress(OSError), socket.socket() as listener:
             listener.bind(("127.0.0.1", port))
             return port
+
+
+@cache
+def own_thousand() -> int:
+    """The first of a thousand ports that no other process of a suite has: this one keeps it until it ends."""
+    for first in range(10_000, 32_000, 1000):
+        with suppress(OSError), socket.socket() as owner:
+            owner.bind(("127.0.0.1", first))
+            owner.detach()
+            return first
+    raise RuntimeError("Too many processes of tests run at once.")
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], log_path: Path) -> None:
