@@ -123,27 +123,16 @@ ENGINES = ["db", "cached_db", "cache", "file", "signed_cookies"]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cleared_quickly() -> Iterator[None]:
-    """After a test that commits. Django would truncate all tables and connect anew."""
+def _tables_emptied_quickly() -> Iterator[None]:
+    """After a test that commits."""
     as_django_does = TransactionTestCase._fixture_teardown
-    kept = None
-
-    def has_no_other(self) -> bool:
-        return connection.vendor == "postgresql" and self._databases_names() == ["default"]
 
     def empty(self) -> None:
-        nonlocal kept
-        # A connection that the test itself opened may be set up for what it does there.
-        if has_no_other(self) and (connection.connection is None or connection.connection is not kept):
-            connection.close()
-            connection.ensure_connection()
-            kept = connection.connection
-        if not has_no_other(self) or not delete_rows():
+        if connection.vendor != "postgresql" or self._databases_names() != ["default"] or not delete_rows():
             as_django_does(self)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
-        patch.setattr(TransactionTestCase, "_should_reload_connections", lambda self: not has_no_other(self))
         yield
 
 

@@ -7,7 +7,6 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -100,30 +99,19 @@ def delete_rows() -> bool:
 
     TRUNCATE, which Django has for it, makes new files for each table and index, and takes a hundred times as
     long where there are but some rows."""
-    from django.db import connection
+    from django.db import connection, transaction
 
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT each, pg_relation_size(each::regclass) FROM unnest(%s::text[]) each", [_tables()]
-        )
+    names = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    tables = [connection.ops.quote_name(name) for name in set(names) - WRITTEN_BY_MIGRATE]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT each, pg_relation_size(each::regclass) FROM unnest(%s::text[]) each", [tables])
         sizes = dict(cursor.fetchall())
         if max(sizes.values()) > BIG:
             return False
-        # What is sent at once is one transaction, and a table without a page never had a row. The connection
-        # goes on, without what a test has SET.
-        settings = "RESET ALL", f"SET TIME ZONE '{connection.timezone_name}'"
-        deletes = (f"DELETE FROM {table}" for table, size in sizes.items() if size)
-        cursor.execute("; ".join([*settings, *deletes]))
+        for table, size in sizes.items():
+            if size:  # or it never had a row
+                cursor.execute(f"DELETE FROM {table}")
     return True
-
-
-@cache
-def _tables() -> list[str]:
-    """Those of the models, which no test makes or drops."""
-    from django.db import connection
-
-    names = connection.introspection.django_table_names(only_existing=True, include_views=False)
-    return [connection.ops.quote_name(name) for name in set(names) - WRITTEN_BY_MIGRATE]
 
 
 class Kept:
