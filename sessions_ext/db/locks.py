@@ -5,7 +5,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 from django.core.exceptions import EmptyResultSet
-from django.db import OperationalError, connections, models, transaction
+from django.db import Error, OperationalError, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import RawSQL
 
@@ -69,8 +69,12 @@ def each_briefly(act: Callable[[], T], using: str) -> T | None:
     connection = connections[using]
     if not _has_own_transactions(connection) or not _takes_several(connection):
         return try_briefly(act, using)
-    with _each_not_waiting(connection):
-        return _unless_locked(act)
+    try:
+        with _each_not_waiting(connection):
+            return _unless_locked(act)
+    except Error:
+        connection.close_if_unusable_or_obsolete()  # as the end of a transaction does
+        raise
 
 
 @contextmanager
