@@ -2,6 +2,7 @@
 run binds new parameters."""
 
 from collections.abc import Callable, Hashable, Sequence
+from datetime import UTC
 from typing import Any, NamedTuple
 
 from django.db import connections, transaction
@@ -11,6 +12,7 @@ from django.db.models.sql.compiler import SQLCompiler
 
 from .mariadb import deleting_by, updating_by_key
 
+TIMESTAMPTZ, TEXT = 1184, 0  # PostgreSQL's numbers of the type and of the format
 Rows = Any
 
 
@@ -64,6 +66,7 @@ class Prepared(NamedTuple):
         """The first row of the result as it comes, or None."""
         connection = connections[using]
         with connection.cursor() as cursor:
+            _read_times_in_c(cursor, connection)
             cursor.execute(self.sql, _bound(self.params, values, connection))
             return cursor.fetchone()
 
@@ -207,3 +210,13 @@ def _bound(params: list[Any], values: dict[str, Any], connection: Any) -> list[A
         else param
         for param in params
     ]
+
+
+def _read_times_in_c(cursor: Any, connection: Any) -> None:
+    """Let psycopg 3 read the times of this cursor's result. Django's loader does the same for UTC, but in
+    Python, and takes ten times as long. A loader of the project's own stays."""
+    adapters = getattr(cursor, "adapters", None)
+    if adapters is None or connection.timezone is not UTC:
+        return
+    if adapters.get_loader(TIMESTAMPTZ, TEXT).__module__ == "django.db.backends.postgresql.psycopg_any":
+        adapters.register_loader(TIMESTAMPTZ, connection.Database.adapters.get_loader(TIMESTAMPTZ, TEXT))

@@ -2,14 +2,16 @@
 
 import pickle
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import OperationalError, connection, router, transaction
+from django.db.models.expressions import RawSQL
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sessions_ext import activity, managers
+from sessions_ext.db.prepared import TEXT, TIMESTAMPTZ
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory
 from tests.loaded import assert_alike
@@ -56,6 +58,51 @@ def test_what_is_found_is_what_the_orm_finds(user):
     expected = UserSession.objects.select_related("user").get(pk=session.pk)
     assert_alike(found, expected)
     assert_alike(found.user, expected.user)
+
+
+@pytest.fixture
+def time_zone():
+    def use(name):
+        connection.settings_dict["TIME_ZONE"] = name
+        for cached in ("timezone", "timezone_name"):
+            vars(connection).pop(cached, None)
+        connection.ensure_timezone()
+
+    before = connection.settings_dict["TIME_ZONE"]
+    yield use
+    use(before)
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Kolkata"])
+def test_times_are_in_the_time_zone_of_the_connection(user, time_zone, zone):
+    session = UserSessionFactory(user=user)
+    time_zone(zone)
+    expected = UserSession.objects.get(pk=session.pk)
+    found = UserSession.objects.verify(user.pk, session.pk)
+    assert_alike(found, expected)
+    assert repr(found.created_at) == repr(expected.created_at)
+
+
+@pytest.mark.skipif(connection.Database.__name__ != "psycopg", reason="psycopg 3 alone has loaders")
+def test_a_loader_of_times_of_the_projects_own_stays(user):
+    from psycopg.types.datetime import TimestamptzLoader
+
+    class EndsInTime(TimestamptzLoader):
+        timezone = connection.timezone
+
+        def load(self, data):
+            return datetime.max.replace(tzinfo=UTC) if data == b"infinity" else super().load(data)
+
+    session = UserSessionFactory(user=user)
+    UserSession.objects.filter(pk=session.pk).update(last_activity_at=RawSQL("'infinity'::timestamptz", ()))
+    adapters = connection.connection.adapters
+    djangos = adapters.get_loader(TIMESTAMPTZ, TEXT)
+    adapters.register_loader(TIMESTAMPTZ, EndsInTime)
+    try:
+        found = UserSession.objects.verify(user.pk, session.pk)
+    finally:
+        adapters.register_loader(TIMESTAMPTZ, djangos)
+    assert found.last_activity_at.year == 9999
 
 
 def test_the_user_costs_no_query_and_can_be_pickled_and_saved(user, django_assert_num_queries):
