@@ -2,6 +2,7 @@
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 from django.utils import timezone
 
 from sessions_ext.exceptions import SessionLimitReached
@@ -28,6 +29,33 @@ def test_the_idlest_go_first(user, settings):
     newest = UserSession.objects.start(user)
     assert set(sessions(user).active()) == {busy, newest}
     assert set(sessions(user).revoked()) == {idle}
+
+
+def test_a_session_that_ends_before_the_limit_ends_it_is_not_the_limits(
+    user, settings, django_capture_on_commit_callbacks
+):
+    settings.SESSIONS_EXT = {"MAX_SESSIONS": 1}
+    oldest, reached = UserSession.objects.start(user), []
+
+    def cut_in(execute, sql, *arguments):
+        result = execute(sql, *arguments)
+        if "CASE WHEN" in sql:  # it was chosen by now
+            sessions(user).filter(pk=oldest.pk).revoke("user")
+        return result
+
+    def note(**kwargs):
+        reached.append(kwargs)
+
+    session_limit_reached.connect(note)
+    try:
+        with connection.execute_wrapper(cut_in), django_capture_on_commit_callbacks(execute=True):
+            newest = UserSession.objects.start(user)
+    finally:
+        session_limit_reached.disconnect(note)
+    oldest.refresh_from_db()
+    assert oldest.revoked_reason == "user"
+    assert set(sessions(user).active()) == {newest}
+    assert not reached
 
 
 def test_a_login_may_be_denied(user, settings):
