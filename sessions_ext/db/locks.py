@@ -161,8 +161,10 @@ def _each_not_waiting(connection: Any) -> Iterator[None]:
 
 
 def _takes_several(connection: BaseDatabaseWrapper) -> bool:
-    """Whether several statements can be sent as one: a prepared one cannot."""
-    return not connection.settings_dict["OPTIONS"].get("server_side_binding")
+    """Whether several statements can be sent as one: a prepared one cannot, and a cursor of the project's own
+    may prepare."""
+    options = connection.settings_dict["OPTIONS"]
+    return not options.get("server_side_binding") and "cursor_factory" not in options
 
 
 def _set_statements(values: dict[str, str]) -> list[str]:

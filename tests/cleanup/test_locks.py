@@ -287,7 +287,15 @@ def test_who_ends_it_on_the_server_ends_it_and_all_that_went_is_told(function):
 @pytest.mark.django_db(transaction=True)
 @on_postgresql
 @pytest.mark.usefixtures("project")
-@pytest.mark.parametrize("options", [{"server_side_binding": True, "prepare_threshold": 0}, {}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"server_side_binding": True, "prepare_threshold": 0},
+        {"cursor_factory": getattr(connection.Database, "Cursor", None), "prepare_threshold": 0},
+    ],
+    ids=["not at all", "by Django's setting", "by a cursor of the project's own"],
+)
 def test_it_gives_way_where_every_statement_is_prepared(monkeypatch, options):
     monkeypatch.setitem(connection.settings_dict, "OPTIONS", connection.settings_dict["OPTIONS"] | options)
     connection.close()
