@@ -321,7 +321,7 @@ class Login:
 # By itself it does not know that 413 refuses what is too long.
 CONFIG = """
 [checks.negative_data_rejection]
-expected-statuses = ["4xx"]
+expected-statuses = [400, 401, 403, 404, 413, 422]
 """
 # By design: a session that was ended stays on record, with when and why.
 BY_DESIGN = ["use_after_free"]
@@ -340,7 +340,7 @@ def ask(tmp_path, transactional_db):
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     port = free_port()
     server = ["gunicorn", "django.core.wsgi:get_wsgi_application()", "-b", f"127.0.0.1:{port}"]
-    server += ["--timeout", str(SECONDS)]
+    server += ["--timeout", str(SECONDS), "--limit-request-line", "0"]  # or its own 414 answers
 
     def run(is_signed_in, *options):
         with running(["-m", *server], port, environment, tmp_path / "log") as address:
