@@ -2,13 +2,13 @@
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
 from django.utils import timezone
 
 from sessions_ext.exceptions import SessionLimitReached
 from sessions_ext.models import RevokedReason, UserSession
 from sessions_ext.signals import session_limit_reached
 from sessions_ext.testing import UserSessionFactory
+from tests.interleaved import once_read
 from tests.managers.rows import sessions, started
 
 pytestmark = [pytest.mark.django_db, pytest.mark.user_model]
@@ -32,26 +32,13 @@ def test_the_idlest_go_first(user, settings):
 
 
 def test_a_session_that_ends_before_the_limit_ends_it_is_not_the_limits(
-    user, settings, django_capture_on_commit_callbacks
+    user, settings, receiver_of, django_capture_on_commit_callbacks
 ):
     settings.SESSIONS_EXT = {"MAX_SESSIONS": 1}
-    oldest, reached = UserSession.objects.start(user), []
-
-    def cut_in(execute, sql, *arguments):
-        result = execute(sql, *arguments)
-        if "CASE WHEN" in sql:  # it was chosen by now
-            sessions(user).filter(pk=oldest.pk).revoke("user")
-        return result
-
-    def note(**kwargs):
-        reached.append(kwargs)
-
-    session_limit_reached.connect(note)
-    try:
-        with connection.execute_wrapper(cut_in), django_capture_on_commit_callbacks(execute=True):
-            newest = UserSession.objects.start(user)
-    finally:
-        session_limit_reached.disconnect(note)
+    oldest, reached = UserSession.objects.start(user), receiver_of(session_limit_reached)
+    end_it = sessions(user).filter(pk=oldest.pk).revoke
+    with once_read(UserSession, lambda: end_it("user")), django_capture_on_commit_callbacks(execute=True):
+        newest = UserSession.objects.start(user)
     oldest.refresh_from_db()
     assert oldest.revoked_reason == "user"
     assert set(sessions(user).active()) == {newest}

@@ -12,6 +12,7 @@ from sessions_ext import tokens
 from sessions_ext.models import UserSession
 from sessions_ext.signals import session_revoked
 from sessions_ext.testing import UserFactory
+from tests.interleaved import once_read
 from tests.pairs import MODEL_BACKEND, are_refused, claims_of
 from tests.tokens.logins import a_request, row_of, sign_in
 
@@ -118,6 +119,47 @@ def test_without_a_grace_window_a_second_use_is_a_replay_whatever_the_clocks(pai
     UserSession.objects.filter(pk=pair.session.pk).update(refreshed_at=refreshed_at)
     assert tokens.refresh(pair.refresh_token) is None
     assert are_refused(following)
+
+
+# Two at once. The other one comes between what a refresh reads and what it writes.
+
+
+def test_a_refresh_that_another_one_precedes_repeats_its_pair(pair):
+    others = []
+    with once_read(UserSession, lambda: others.append(tokens.refresh(pair.refresh_token))):
+        repeated = tokens.refresh(pair.refresh_token)
+    (other,) = others
+    assert claims_of(repeated.refresh_token)["jti"] == claims_of(other.refresh_token)["jti"]
+    assert row_of(pair).is_active
+
+
+def test_a_refresh_that_another_one_precedes_is_a_replay_without_a_grace_window(pair, settings):
+    settings.SESSIONS_EXT = {"REFRESH_GRACE": 0}
+    others = []
+    with once_read(UserSession, lambda: others.append(tokens.refresh(pair.refresh_token))):
+        assert tokens.refresh(pair.refresh_token) is None
+    assert row_of(pair).revoked_reason == "refresh_reuse"
+    assert are_refused(*others)
+
+
+def test_a_refresh_that_a_revoke_precedes_is_refused(pair):
+    with once_read(UserSession, lambda: row_of(pair).revoke("stolen")):
+        assert tokens.refresh(pair.refresh_token) is None
+    row = row_of(pair)
+    assert (row.revoked_reason, row.refreshed_at) == ("stolen", None)
+
+
+def test_a_replay_that_a_revoke_precedes_ends_nothing(pair, later, caplog):
+    tokens.refresh(pair.refresh_token)
+    later(10)
+    with once_read(UserSession, lambda: row_of(pair).revoke("stolen")), caplog.at_level(logging.WARNING):
+        assert tokens.refresh(pair.refresh_token) is None
+    row = row_of(pair)
+    assert (row.revoked_reason, row.suspicious_activity_count) == ("stolen", 0)
+    assert not caplog.records
+
+
+# Replays.
 
 
 def test_a_used_token_that_comes_back_ends_the_session(
