@@ -52,14 +52,14 @@ SESSIONS = "/admin/sessions_ext/usersession/"
 def ask_for_the_password(page: Page) -> None:
     page.goto("/grow-old/")
     page.goto("/devices/")
-    page.click("text=Sign out everywhere else")
+    page.click("[action$='sign-out-others/'] button")
     page.fill("[name=password]", "wrong")
     page.press("[name=password]", "Enter")
     page.wait_for_selector(".errorlist")
 
 
 def trust(page: Page) -> None:
-    page.locator("text=Trust this device").first.click()
+    page.locator("[name=trust][value=yes]").first.click()
 
 
 def open_link(page: Page, user_id: str) -> None:
@@ -71,7 +71,7 @@ def open_link(page: Page, user_id: str) -> None:
 
 def use_link(page: Page, user_id: str) -> None:
     open_link(page, user_id)
-    page.click("text=sign it out")
+    page.click("form .sx-danger")
 
 
 def open_flagged_row(page: Page) -> None:
