@@ -13,6 +13,7 @@ from django.db.models.sql.compiler import SQLCompiler
 from .mariadb import deleting_by, updating_by_key
 
 TIMESTAMPTZ, TEXT = 1184, 0  # PostgreSQL's numbers of the type and of the format
+DJANGOS = "django.db.backends.postgresql.psycopg_any"  # the module of its loader
 Rows = Any
 
 
@@ -218,5 +219,6 @@ def _read_times_in_c(cursor: Any, connection: Any) -> None:
     adapters = getattr(cursor, "adapters", None)
     if adapters is None or connection.timezone is not UTC:
         return
-    if adapters.get_loader(TIMESTAMPTZ, TEXT).__module__ == "django.db.backends.postgresql.psycopg_any":
-        adapters.register_loader(TIMESTAMPTZ, connection.Database.adapters.get_loader(TIMESTAMPTZ, TEXT))
+    own = connection.Database.adapters.get_loader(TIMESTAMPTZ, TEXT)
+    if own.__module__.startswith("psycopg") and adapters.get_loader(TIMESTAMPTZ, TEXT).__module__ == DJANGOS:
+        adapters.register_loader(TIMESTAMPTZ, own)

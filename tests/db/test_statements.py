@@ -83,8 +83,9 @@ def test_times_are_in_the_time_zone_of_the_connection(user, time_zone, zone):
     assert repr(found.created_at) == repr(expected.created_at)
 
 
-@pytest.mark.skipif(connection.Database.__name__ != "psycopg", reason="psycopg 3 alone has loaders")
-def test_a_loader_of_times_of_the_projects_own_stays(user):
+@pytest.fixture
+def register_loader():
+    """Register a loader of times that knows "infinity", for this connection or for all of psycopg's."""
     from psycopg.types.datetime import TimestamptzLoader
 
     class EndsInTime(TimestamptzLoader):
@@ -93,16 +94,26 @@ def test_a_loader_of_times_of_the_projects_own_stays(user):
         def load(self, data):
             return datetime.max.replace(tzinfo=UTC) if data == b"infinity" else super().load(data)
 
+    def register(adapters):
+        registered.append((adapters, adapters.get_loader(TIMESTAMPTZ, TEXT)))
+        adapters.register_loader(TIMESTAMPTZ, EndsInTime)
+
+    registered = []
+    yield register
+    for adapters, before in registered:
+        adapters.register_loader(TIMESTAMPTZ, before)
+
+
+@pytest.mark.skipif(connection.Database.__name__ != "psycopg", reason="psycopg 3 alone has loaders")
+@pytest.mark.parametrize("is_known_to_django", [True, False])
+def test_times_are_read_by_the_loader_that_django_goes_by(user, register_loader, is_known_to_django):
     session = UserSessionFactory(user=user)
     UserSession.objects.filter(pk=session.pk).update(last_activity_at=RawSQL("'infinity'::timestamptz", ()))
-    adapters = connection.connection.adapters
-    djangos = adapters.get_loader(TIMESTAMPTZ, TEXT)
-    adapters.register_loader(TIMESTAMPTZ, EndsInTime)
-    try:
-        found = UserSession.objects.verify(user.pk, session.pk)
-    finally:
-        adapters.register_loader(TIMESTAMPTZ, djangos)
-    assert found.last_activity_at.year == 9999
+    register_loader((connection.connection if is_known_to_django else connection.Database).adapters)
+    found = UserSession.objects.verify(user.pk, session.pk)
+    assert (found and found.last_activity_at) == (
+        datetime.max.replace(tzinfo=UTC) if is_known_to_django else None
+    )
 
 
 def test_the_user_costs_no_query_and_can_be_pickled_and_saved(user, django_assert_num_queries):
