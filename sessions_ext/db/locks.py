@@ -160,11 +160,12 @@ def _each_not_waiting(connection: Any) -> Iterator[None]:
         yield
 
 
-def _takes_several(connection: BaseDatabaseWrapper) -> bool:
-    """Whether several statements can be sent as one: a prepared one cannot, and a cursor of the project's own
-    may prepare."""
-    options = connection.settings_dict["OPTIONS"]
-    return not options.get("server_side_binding") and "cursor_factory" not in options
+def _takes_several(connection: Any) -> bool:
+    """Whether several statements can be sent as one: where the client binds the parameters, as psycopg 3's
+    ClientCursor and all cursors of psycopg 2 do. The server takes one at a time."""
+    connection.ensure_connection()
+    driver, live = connection.Database, connection.connection
+    return driver.__name__ != "psycopg" or issubclass(live.cursor_factory, driver.ClientCursor)
 
 
 def _set_statements(values: dict[str, str]) -> list[str]:

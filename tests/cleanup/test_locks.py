@@ -5,6 +5,8 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 from django.db import OperationalError, connection, connections
+from django.db.backends.signals import connection_created
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sessions_ext.cleanup import CleanupResult
@@ -308,6 +310,30 @@ def test_it_gives_way_where_every_statement_is_prepared(monkeypatch, options):
     finally:
         connection.close()
     assert left() == {rows[10]}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.Database.__name__ != "psycopg", reason="psycopg 2 binds on the client")
+@pytest.mark.parametrize(("cursor", "batches_in_one"), [("ClientCursor", True), ("Cursor", False)])
+def test_a_batch_goes_in_one_message_where_the_cursors_of_the_connection_take_several(cursor, batches_in_one):
+    class Own(getattr(connection.Database, cursor)):
+        """Of the project, for tracing; set when the connection is made."""
+
+    def set_cursor(connection, **kwargs):
+        connection.connection.cursor_factory = Own
+
+    make(UserFactory(), [timezone.now() - DAY - number * TICK for number in range(3)])
+    connection.close()
+    connection_created.connect(set_cursor)
+    try:
+        with CaptureQueriesContext(connection) as queries:
+            assert UserSession.objects.cleanup() == CleanupResult(3, 0, True)
+    finally:
+        connection_created.disconnect(set_cursor)
+        connection.close()
+    deletes = [query["sql"] for query in queries if "DELETE" in query["sql"]]
+    assert {"SET LOCAL" in sql for sql in deletes} == {batches_in_one}
+    assert not left()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -83,6 +83,16 @@ def test_times_are_in_the_time_zone_of_the_connection(user, time_zone, zone):
     assert repr(found.created_at) == repr(expected.created_at)
 
 
+@pytest.mark.skipif(connection.Database.__name__ != "psycopg", reason="psycopg 3 alone has loaders")
+def test_times_are_read_by_psycopg_which_asks_the_server_for_its_time_zone(user):
+    """Django's loader takes any time for one in UTC."""
+    session = UserSessionFactory(user=user)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL TIME ZONE 'Asia/Kolkata'")
+        assert UserSession.objects.verify(user.pk, session.pk).created_at == session.created_at
+        transaction.set_rollback(True)
+
+
 @pytest.fixture
 def register_loader():
     """Register a loader of times that knows "infinity", for this connection or for all of psycopg's."""
