@@ -31,8 +31,8 @@ AGES = ("still active", *DAYS, "over a year")
 MAX_LOADED = 500  # rows in a batch for receivers, which stay locked while the receivers run
 MAX_IDS = 1000  # ids in one statement
 MAX_LOCKED = 500  # rows in a batch where a DELETE takes long, as on MariaDB, and others wait for its locks
-AHEAD = 10  # batches whose ends are read at once
 RETRIES, LOCK_PAUSE = 10, 1.0  # how often a locked range is tried again, and the seconds in between
+Deleted = tuple[int, list[Place] | None]  # how many rows, and the place further on, if it was looked for
 
 
 @dataclass(frozen=True)
@@ -78,18 +78,18 @@ class Target:
     def __post_init__(self) -> None:
         self.ranges = Ranges(self.rows, self.order, self.index)
 
-    def places(self, part: Range, steps: list[int]) -> list[Place] | None:
-        """See Ranges.places(). None where it met a lock, such as a migration's."""
-        return each_briefly(partial(self.ranges.places, part, steps), self.rows.db)
+    def place(self, part: Range, step: int) -> list[Place] | None:
+        """See Ranges.place(). None where it met a lock, such as a migration's."""
+        return each_briefly(partial(self.ranges.place, part, step), self.rows.db)
 
     def has_rows(self, part: Range) -> bool:
-        return self.places(part, [1]) != []
+        return self.place(part, 1) != []
 
-    def delete(self, part: Range, skip_locked: bool) -> int | None:
-        """Delete the rows of a range, and return how many there were. Where it meets a lock it deletes
-        nothing and returns None. With `skip_locked` it deletes the rows that are not locked."""
+    def delete(self, part: Range, skip_locked: bool, last: Place | None, step: int) -> Deleted | None:
+        """Delete the rows of a range, see Ranges.delete(). Where it meets a lock it deletes nothing and
+        returns None. With `skip_locked` it deletes the rows that are not locked."""
         if self.is_plain and not skip_locked:
-            return each_briefly(partial(self.ranges.delete, part), self.rows.db)
+            return each_briefly(partial(self.ranges.delete, part, last, step), self.rows.db)
         lock = partial(self._locked, part, skip_locked)
         if self.is_plain:
             return try_briefly(lambda: self._delete(lock()), self.rows.db)
@@ -107,9 +107,9 @@ class Target:
         ]
         return everything_like(rows).filter(pk__in=found)
 
-    def _delete(self, rows: QuerySet[Any]) -> int:
+    def _delete(self, rows: QuerySet[Any]) -> Deleted:
         with deleting_by_key(rows.model, rows.db):
-            return rows.delete()[1].get(rows.model._meta.label, 0)
+            return rows.delete()[1].get(rows.model._meta.label, 0), None
 
 
 def expired_and_revoked(
@@ -203,35 +203,31 @@ class Walk(Batches):
             size = min(size, MAX_LOADED)
         if locks_what_it_reads(target.rows.db):
             size = min(size, MAX_LOCKED)
-        rest, is_last = whole, False
-        while not is_last:
-            steps = self._steps(size)
-            ends = None if self.is_over() else target.places(rest, steps)
-            if ends is None:
+        rest, end = whole, None
+        while True:
+            step = min(size, self.room())
+            if end is None and not self.is_over():
+                end = target.place(rest, step)
+            self.wait(self.pause)
+            if end is None or self.is_over():
                 target.left.append(rest)
                 return
-            is_last = len(ends) < len(steps)
-            for end in [*ends, rest.high] if is_last else ends:
-                self.wait(self.pause)
-                if self.is_over():
-                    target.left.append(rest)
-                    return
-                began = time.monotonic()
-                part, rest = Range(rest.low, end), Range(end, rest.high)
-                deleted = target.delete(part, skip_locked)
-                if deleted is None or skip_locked:
-                    target.left.append(part)
-                # On SQLite, a writer that waits looks for a gap only every tenth of a second.
-                is_fair = connections[target.rows.db].features.has_select_for_update
-                self.pause = self.sleep if is_fair else max(self.sleep, time.monotonic() - began)
-                if deleted:
-                    self.done += deleted
-                    yield deleted
-
-    def _steps(self, size: int) -> list[int]:
-        """The sizes of the batches whose ends are read next."""
-        full, more = divmod(min(AHEAD * size, self.room()), size)
-        return [size] * full + [more] * bool(more)
+            began, is_last = time.monotonic(), not end
+            high = end[0] if end else rest.high
+            part, rest = Range(rest.low, high), Range(high, rest.high)
+            next_step = 0 if is_last else min(size, self.room() - step)
+            done = target.delete(part, skip_locked, rest.high, next_step)
+            deleted, end = done or (0, None)
+            if done is None or skip_locked:
+                target.left.append(part)
+            # On SQLite, a writer that waits looks for a gap only every tenth of a second.
+            is_fair = connections[target.rows.db].features.has_select_for_update
+            self.pause = self.sleep if is_fair else max(self.sleep, time.monotonic() - began)
+            if deleted:
+                self.done += deleted
+                yield deleted
+            if is_last:
+                return
 
 
 def cleanup(

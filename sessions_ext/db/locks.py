@@ -118,6 +118,12 @@ def lock_briefly(lock: Callable[[], Q], using: str, act: Callable[[Q], T]) -> T 
         return act(rows)
 
 
+def sends_several(connection: Any) -> bool:
+    """Whether each_briefly() could send several statements as one, and has the result of each: psycopg 2
+    keeps the last."""
+    return _has_own_transactions(connection) and _is_psycopg_3(connection) and _takes_several(connection)
+
+
 def _has_own_transactions(connection: BaseDatabaseWrapper) -> bool:
     """Whether rows can be locked here and no transaction is open, so that the one we begin is ours to
     configure."""
@@ -146,14 +152,13 @@ def _each_not_waiting(connection: Any) -> Iterator[None]:
     """The same for each statement, outside of a transaction."""
 
     def with_settings(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
-        result = execute(f"{settings}; {sql}", *arguments)
+        result = execute("; ".join([*settings, sql]), *arguments)
         # psycopg 3 shows the result of the first statement, psycopg 2 that of the last.
-        while is_psycopg_3 and arguments[-1]["cursor"].nextset():
-            pass
+        for _ in settings if _is_psycopg_3(connection) else ():
+            arguments[-1]["cursor"].nextset()
         return result
 
-    settings = "; ".join(_set_statements(PASSED_ON | BRIEFLY))
-    is_psycopg_3 = connection.Database.__name__ == "psycopg"
+    settings = _set_statements(PASSED_ON | BRIEFLY)
     has_settings = connection.vendor == "postgresql"
     wrapper = connection.execute_wrapper(with_settings) if has_settings else nullcontext()
     with wrapper, not_waiting(connection.alias):
@@ -165,7 +170,11 @@ def _takes_several(connection: Any) -> bool:
     ClientCursor and all cursors of psycopg 2 do. The server takes one at a time."""
     connection.ensure_connection()
     driver, live = connection.Database, connection.connection
-    return driver.__name__ != "psycopg" or issubclass(live.cursor_factory, driver.ClientCursor)
+    return not _is_psycopg_3(connection) or issubclass(live.cursor_factory, driver.ClientCursor)
+
+
+def _is_psycopg_3(connection: Any) -> bool:
+    return bool(connection.Database.__name__ == "psycopg")
 
 
 def _set_statements(values: dict[str, str]) -> list[str]:

@@ -78,6 +78,16 @@ class Prepared(NamedTuple):
             cursor.execute(self.sql, _bound(self.params, values, connection))
             return int(cursor.rowcount)
 
+    def change_and_row(self, using: str, values: dict[str, Any]) -> tuple[int, list[Any] | None]:
+        """What change() and row() return, for both() in one."""
+        connection = connections[using]
+        with transaction.mark_for_rollback_on_error(using), connection.cursor() as cursor:
+            cursor.execute(self.sql, _bound(self.params, values, connection))
+            changed = int(cursor.rowcount)
+            cursor.nextset()
+            found = cursor.fetchone()
+            return changed, found and _converted(list(found), self.converters, using)
+
 
 class Statement:
     """A statement, written once for each variant. `build` gets a queryset and the variant's arguments.
@@ -157,6 +167,12 @@ def delete(rows: Rows, index: str) -> Prepared:
     query: Any = rows.query.chain(DeleteQuery)
     sql, params = query.get_compiler(rows.db).as_sql()
     return Prepared(deleting_by(index, rows, sql), list(params), {}, [])
+
+
+def both(changing: Prepared, reading: Prepared) -> Prepared:
+    """Two statements in one message, see locks.sends_several()."""
+    sql = f"{changing.sql}; {reading.sql}"
+    return Prepared(sql, changing.params + reading.params, reading.converters, [])
 
 
 class Part(NamedTuple):

@@ -2,16 +2,19 @@
 each place unique. Without it, rows of the same time are one place."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.db import connections
 from django.db.models import BooleanField, F, Field, Func, Q, QuerySet
 
+from .locks import sends_several
 from .mariadb import reading_by
-from .prepared import Parameter, Prepared, delete, select
+from .prepared import Parameter, Prepared, both, delete, select
 
 COMPARE_ROWS = ("postgresql", "sqlite")
 Place = tuple[Any, ...]  # a row's values of the index's columns
+Ends = dict[str, Place | None]
 
 
 class Range(NamedTuple):
@@ -34,48 +37,50 @@ class Ranges:
     def within(self, part: Range) -> QuerySet[Any]:
         return self._between(part.low, part.high)
 
-    def places(self, part: Range, steps: list[int]) -> list[Place]:
-        """Walk through the range in steps, and return the place of the row where each step ends:
-        steps[0] rows into the range, then steps[1] rows further on, and so on while there are rows. One
-        query a step."""
-        found: list[Place] = []
-        low = part.low
-        for step in steps:
-            row = self._row(Range(low, part.high), step)
-            if row is None:
-                break
-            low = tuple(row)
-            found.append(low)
-        return found
+    def place(self, part: Range, step: int) -> list[Place]:
+        """The place of the row that is `step` rows into the range; none if the range ends before it. One
+        query."""
+        ends = part._asdict()
+        statement = self._statement(("place", step), ends, partial(self._place, step))
+        return _found(statement.row(self.rows.db, self._values(ends)))
 
-    def delete(self, part: Range) -> int:
-        """Delete the rows of the range, and return how many there were. One statement. It calls no
-        receiver and follows no foreign key."""
-        statement = self._statement(part, "delete", lambda rows: delete(rows, self.index))
-        return statement.change(self.rows.db, self._values(part))
+    def delete(self, part: Range, last: Place | None, step: int) -> tuple[int, list[Place] | None]:
+        """Delete the rows of the range, and return how many there were. It calls no receiver and follows no
+        foreign key. Where one message can hold two statements, return as well the place `step` rows further
+        on, up to `last`, as place() does; elsewhere, or at step 0, None."""
+        using, ends = self.rows.db, part._asdict()
+        if step < 1 or not sends_several(connections[using]):
+            statement = self._statement("delete", ends, self._delete)
+            return statement.change(using, self._values(ends)), None
 
-    def _row(self, part: Range, step: int) -> list[Any] | None:
-        def write(rows: QuerySet[Any]) -> Prepared:
-            places = reading_by(self.index, rows.order_by(*self.order)).values_list(*self.order)
-            return select(places[step - 1 : step])
+        def write(low: Place | None, high: Place | None, last: Place | None) -> Prepared:
+            return both(self._delete(low, high), self._place(step, high, last))
 
-        return self._statement(part, step, write).row(self.rows.db, self._values(part))
+        ends["last"] = last
+        deleted, row = self._statement(("both", step), ends, write).change_and_row(using, self._values(ends))
+        return deleted, _found(row)
 
-    def _statement(self, part: Range, name: Any, write: Callable[[QuerySet[Any]], Prepared]) -> Prepared:
+    def _place(self, step: int, low: Place | None, high: Place | None) -> Prepared:
+        rows = reading_by(self.index, self._between(low, high).order_by(*self.order))
+        return select(rows.values_list(*self.order)[step - 1 : step])
+
+    def _delete(self, low: Place | None, high: Place | None) -> Prepared:
+        return delete(self._between(low, high), self.index)
+
+    def _statement(self, name: Any, ends: Ends, write: Callable[..., Prepared]) -> Prepared:
         # Written once: the ORM takes longer to write it than the server takes to find a place.
-        key = (name, part.low is None, part.high is None)
+        key = (name, *(place is None for place in ends.values()))
         if key not in self._statements:
-            low, high = (place and self._parameters(end) for end, place in part._asdict().items())
-            self._statements[key] = write(self._between(low, high))
+            self._statements[key] = write(*(place and self._parameters(end) for end, place in ends.items()))
         return self._statements[key]
 
     def _parameters(self, end: str) -> Place:
         return tuple(Parameter(f"{end} {name}", self.rows.model._meta.get_field(name)) for name in self.order)
 
-    def _values(self, part: Range) -> dict[str, Any]:
+    def _values(self, ends: Ends) -> dict[str, Any]:
         return {
             f"{end} {name}": value
-            for end, place in part._asdict().items()
+            for end, place in ends.items()
             for name, value in zip(self.order, place or (), strict=False)
         }
 
@@ -83,6 +88,10 @@ class Ranges:
         compare = _compare if connections[self.rows.db].vendor in COMPARE_ROWS else _compare_each
         bounds = [compare(self.order, sign, place) for sign, place in ((">", low), ("<=", high)) if place]
         return self.rows.filter(*bounds)
+
+
+def _found(row: list[Any] | None) -> list[Place]:
+    return [] if row is None else [tuple(row)]
 
 
 def _compare(order: tuple[str, ...], sign: str, place: Place) -> Func:

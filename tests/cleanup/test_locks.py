@@ -1,5 +1,6 @@
 """Rows and tables that others hold keep no other row, and no run past its time."""
 
+import re
 import threading
 from contextlib import ExitStack, contextmanager
 
@@ -21,7 +22,7 @@ from tests.cleanup.locks import (
     when_met,
     where_rows_are_locked,
 )
-from tests.cleanup.rows import DAY, RETENTION, TICK, left, make, revoked
+from tests.cleanup.rows import DAY, RETENTION, TICK, deletes, left, make, revoked
 from tests.patience import SECONDS
 
 pytestmark = pytest.mark.django_db
@@ -131,25 +132,26 @@ def test_a_run_that_stops_just_behind_locked_rows_is_not_complete(calls):
 @pytest.mark.usefixtures("impatient")
 def test_rows_of_a_bulk_revoke_that_another_run_deletes_hide_no_others():
     revoked(UserFactory(), [timezone.now() - 2 * RETENTION] * 30)
-    others = []
-
-    def run_other():
-        try:
-            others.append(UserSession.objects.cleanup(batch_size=5, max_rows=10))
-        finally:
-            connections.close_all()
-
-    def cut_in(execute, sql, params, many, context):
-        if not others and sql.startswith("DELETE"):
-            thread = threading.Thread(target=run_other)
-            thread.start()
-            thread.join(SECONDS)
-        return execute(sql, params, many, context)
-
-    with connection.execute_wrapper(cut_in):
+    with another_run(0, batch_size=5, max_rows=10) as others:
         cleaned = UserSession.objects.cleanup(batch_size=5)
     assert others == [CleanupResult(0, 10, False)]
     assert cleaned == CleanupResult(0, 20, True)
+
+
+@pytest.mark.django_db(transaction=True)
+@where_rows_are_locked
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("batch", range(4))
+def test_rows_that_another_run_deletes_do_not_count_towards_max_rows(batch):
+    """It is in the middle of a batch: before the last too many rows were planned to leave room for more."""
+    user, now = UserFactory(), timezone.now()
+    make(user, [now - DAY - number * TICK for number in range(30)])
+    with another_run(batch, max_rows=3) as others, deletes() as sizes:
+        cleaned = UserSession.objects.cleanup(batch_size=5, max_rows=18)
+    assert others == [CleanupResult(3, 0, False)]
+    assert cleaned == CleanupResult(18, 0, False)
+    assert max(sizes) == 5
+    assert len(left()) == 9
 
 
 @pytest.mark.django_db(transaction=True)
@@ -236,6 +238,30 @@ def test_a_locked_bulk_revoke_never_makes_max_rows_more_than_that(monkeypatch):
 
 
 @contextmanager
+def another_run(after, **bounds):
+    """Another connection cleans up before the DELETE after so many others. Collects the results."""
+    found, sent = [], []
+
+    def run():
+        try:
+            found.append(UserSession.objects.cleanup(**bounds))
+        finally:
+            connections.close_all()
+
+    def cut_in(execute, sql, params, many, context):
+        if sql.startswith("DELETE"):
+            sent.append(sql)
+            if len(sent) == after + 1:
+                thread = threading.Thread(target=run)
+                thread.start()
+                thread.join(SECONDS)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(cut_in):
+        yield found
+
+
+@contextmanager
 def soon(function, seen):
     """Another connection calls it on the server process of this one once something was `seen`, and again
     until the block ends: a statement cannot be cancelled between two."""
@@ -314,26 +340,32 @@ def test_it_gives_way_where_every_statement_is_prepared(monkeypatch, options):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(connection.Database.__name__ != "psycopg", reason="psycopg 2 binds on the client")
-@pytest.mark.parametrize(("cursor", "batches_in_one"), [("ClientCursor", True), ("Cursor", False)])
-def test_a_batch_goes_in_one_message_where_the_cursors_of_the_connection_take_several(cursor, batches_in_one):
+@pytest.mark.parametrize(("cursor", "takes_several"), [("ClientCursor", True), ("Cursor", False)])
+def test_a_batch_is_one_message_where_the_cursors_of_the_connection_take_several(cursor, takes_several):
     class Own(getattr(connection.Database, cursor)):
         """Of the project, for tracing; set when the connection is made."""
 
     def set_cursor(connection, **kwargs):
         connection.connection.cursor_factory = Own
 
-    make(UserFactory(), [timezone.now() - DAY - number * TICK for number in range(3)])
+    make(UserFactory(), [timezone.now() - DAY - number * TICK for number in range(13)])
     connection.close()
     connection_created.connect(set_cursor)
     try:
-        with CaptureQueriesContext(connection) as queries:
-            assert UserSession.objects.cleanup() == CleanupResult(3, 0, True)
+        with CaptureQueriesContext(connection) as queries, deletes() as sizes:
+            cleaned = UserSession.objects.cleanup(batch_size=5, payloads=False)
     finally:
         connection_created.disconnect(set_cursor)
         connection.close()
-    deletes = [query["sql"] for query in queries if "DELETE" in query["sql"]]
-    assert {"SET LOCAL" in sql for sql in deletes} == {batches_in_one}
-    assert not left()
+    assert cleaned == CleanupResult(13, 0, True)
+    assert sizes == [5, 5, 3, 0]
+    if takes_several:
+        # The end of the first batch; each batch with the end of the next; and the same of revoked rows.
+        messages = ["SELECT", "DELETE SELECT", "DELETE SELECT", "DELETE", "SELECT", "DELETE"]
+    else:
+        messages = ["SELECT"] * 4 + ["DELETE"] * 4
+    found = [" ".join(re.findall("SELECT|DELETE", query["sql"])) for query in queries]
+    assert (found if takes_several else sorted(filter(None, found), reverse=True)) == messages
 
 
 @pytest.mark.django_db(transaction=True)

@@ -172,22 +172,6 @@ def test_the_counts_read_as_words():
 
 
 @pytest.mark.usefixtures("frozen")
-def test_the_ends_of_ten_batches_are_read_ahead(user):
-    expired(user, 100)
-    sent = []
-
-    def collect(execute, sql, params, many, context):
-        sent.append(sql.split(" ")[0])
-        return execute(sql, params, many, context)
-
-    with connection.execute_wrapper(collect):
-        UserSession.objects.cleanup(batch_size=5, payloads=False)
-    statements = "".join({"SELECT": "s", "DELETE": "d"}.get(each, "") for each in sent)
-    # Ten ends and ten batches, twice; then no end and what may be behind it, of either way to end.
-    assert statements == 2 * (10 * "s" + 10 * "d") + 2 * "sd"
-
-
-@pytest.mark.usefixtures("frozen")
 def test_rows_of_an_outer_transaction_that_is_undone_are_there_again(user):
     rows = expired(user, 20)
     with transaction.atomic():
