@@ -208,7 +208,8 @@ class Walk(Batches):
             step = min(size, self.room())
             if end is None and not self.is_over():
                 end = target.place(rest, step)
-            self.wait(self.pause)
+            if end is not None:
+                self.wait(self.pause)
             if end is None or self.is_over():
                 target.left.append(rest)
                 return

@@ -177,6 +177,31 @@ def test_a_locked_table_does_not_hold_a_run_past_its_time(clock):
 
 
 @pytest.mark.django_db(transaction=True)
+@where_rows_are_locked
+@pytest.mark.usefixtures("impatient")
+def test_a_run_that_sleeps_between_batches_does_not_sleep_where_it_finds_a_locked_table(clock):
+    make(UserFactory(), [timezone.now() - DAY - number * TICK for number in range(20)])
+    with ExitStack() as stack:
+
+        def lock(done):
+            stack.enter_context(held(LOCK_ALL[connection.vendor]))
+
+        cleaned = UserSession.objects.cleanup(batch_size=5, sleep=60, progress=lock)
+    assert cleaned == CleanupResult(5, 0, False)
+    assert clock.now < 150
+
+
+@pytest.mark.django_db(transaction=True)
+@where_rows_are_locked
+@pytest.mark.usefixtures("impatient")
+def test_batches_behind_a_locked_one_are_as_small_as_the_others():
+    rows = make(UserFactory(), [timezone.now() - DAY - number * TICK for number in range(40)])
+    with held(locking(rows[35])), deletes() as sizes:
+        assert UserSession.objects.cleanup(batch_size=3) == CleanupResult(39, 0, False)
+    assert max(sizes) == 3
+
+
+@pytest.mark.django_db(transaction=True)
 @on_postgresql
 @pytest.mark.usefixtures("impatient")
 def test_rows_that_a_trigger_keeps_do_not_keep_a_run_for_ever():
