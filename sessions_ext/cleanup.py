@@ -62,21 +62,21 @@ class CleanupPreview:
 
 @dataclass
 class Target:
-    """Rows to delete, in the order of an index over the columns `order`, the first of which is the time when
-    they ended. `index` is its name, for databases that have to be told, and `owner` the column by which the
-    table is distributed, if it is. `left` lists the ranges still to do. `is_plain` says that a plain DELETE
-    is enough: no receiver and no foreign key needs the rows loaded."""
+    """Rows to delete, along an index over the columns `held`, the first of which is the time when they ended.
+    `index` is its name, for databases that have to be told, and `owner` the column by which the table is
+    distributed, if it is. `left` lists the ranges still to do. `is_plain` says that a plain DELETE is enough:
+    no receiver and no foreign key needs the rows loaded."""
 
     name: str
     rows: QuerySet[Any]
-    order: tuple[str, ...]
+    held: tuple[str, ...]
     is_plain: bool
     index: str = ""
     owner: str = ""
     left: list[Range] = field(default_factory=lambda: [Range()])
 
     def __post_init__(self) -> None:
-        self.ranges = Ranges(self.rows, self.order, self.index)
+        self.ranges = Ranges(self.rows, self.held, self.index)
 
     def place(self, part: Range, step: int) -> list[Place] | None:
         """See Ranges.place(). None where it met a lock, such as a migration's."""
@@ -85,11 +85,11 @@ class Target:
     def has_rows(self, part: Range) -> bool:
         return self.place(part, 1) != []
 
-    def delete(self, part: Range, skip_locked: bool, last: Place | None, step: int) -> Deleted | None:
+    def delete(self, part: Range, skip_locked: bool, step: int) -> Deleted | None:
         """Delete the rows of a range, see Ranges.delete(). Where it meets a lock it deletes nothing and
         returns None. With `skip_locked` it deletes the rows that are not locked."""
         if self.is_plain and not skip_locked:
-            return each_briefly(partial(self.ranges.delete, part, last, step), self.rows.db)
+            return each_briefly(partial(self.ranges.delete, part, step), self.rows.db)
         lock = partial(self._locked, part, skip_locked)
         if self.is_plain:
             return try_briefly(lambda: self._delete(lock()), self.rows.db)
@@ -144,7 +144,7 @@ def payloads(before: datetime | None, database: str | None, is_wanted: bool | No
         return []
     now = timezone.now()
     rows = model._base_manager.using(using).filter(expire_date__lt=min(before or now, now))
-    # Django's index over expire_date has no second column.
+    # Django's index holds no key.
     return [Target("payloads", rows, ("expire_date",), is_deleted_plainly(rows))]
 
 
@@ -169,7 +169,7 @@ def _by_age(target: Target, *columns: str) -> Any:
     now = timezone.now()
     bounds = {"still active": 0, **DAYS}
     whens = [
-        When(**{f"{target.order[0]}__gt": now - timedelta(days=days)}, then=Value(age))
+        When(**{f"{target.held[0]}__gt": now - timedelta(days=days)}, then=Value(age))
         for age, days in bounds.items()
     ]
     age = Case(*whens, default=Value("over a year"), output_field=CharField())
@@ -217,7 +217,7 @@ class Walk(Batches):
             high = end[0] if end else rest.high
             part, rest = Range(rest.low, high), Range(high, rest.high)
             next_step = 0 if is_last else min(size, self.room() - step)
-            done = target.delete(part, skip_locked, rest.high, next_step)
+            done = target.delete(part, skip_locked, next_step)
             deleted, end = done or (0, None)
             if done is None or skip_locked:
                 target.left.append(part)

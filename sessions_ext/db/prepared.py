@@ -57,11 +57,13 @@ class Prepared(NamedTuple):
     converters: dict[int, Any]
     shapes: list[Shape]
 
-    def row(self, using: str, values: dict[str, Any]) -> list[Any] | None:
-        """The first row of the result, converted as Django does, or None. Raises what Django raises for
-        a value that does not suit its field."""
-        found = self.found(using, values)
-        return found and _converted(list(found), self.converters, using)
+    def rows(self, using: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows of the result, converted as Django does. Raises what Django raises for a value that does
+        not suit its field."""
+        connection = connections[using]
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, _bound(self.params, values, connection))
+            return self._all(cursor, using)
 
     def found(self, using: str, values: dict[str, Any]) -> Any:
         """The first row of the result as it comes, or None."""
@@ -78,15 +80,17 @@ class Prepared(NamedTuple):
             cursor.execute(self.sql, _bound(self.params, values, connection))
             return int(cursor.rowcount)
 
-    def change_and_row(self, using: str, values: dict[str, Any]) -> tuple[int, list[Any] | None]:
-        """What change() and row() return, for both() in one."""
+    def change_and_rows(self, using: str, values: dict[str, Any]) -> tuple[int, list[tuple[Any, ...]]]:
+        """What change() and rows() return, for both() in one."""
         connection = connections[using]
-        with transaction.mark_for_rollback_on_error(using), connection.cursor() as cursor:
+        with connection.cursor() as cursor:
             cursor.execute(self.sql, _bound(self.params, values, connection))
             changed = int(cursor.rowcount)
             cursor.nextset()
-            found = cursor.fetchone()
-            return changed, found and _converted(list(found), self.converters, using)
+            return changed, self._all(cursor, using)
+
+    def _all(self, cursor: Any, using: str) -> list[tuple[Any, ...]]:
+        return [tuple(_converted(list(row), self.converters, using)) for row in cursor.fetchall()]
 
 
 class Statement:

@@ -1,20 +1,19 @@
-"""Ranges of rows along an index over a time and, where the index ends in it, the primary key. The key makes
-each place unique. Without it, rows of the same time are one place."""
+"""Ranges of rows along an index over a time, in the order of this time and the primary key, which makes each
+place unique."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 from django.db import connections
-from django.db.models import BooleanField, F, Field, Func, Q, QuerySet
+from django.db.models import BooleanField, F, Field, Func, Q, QuerySet, Value
 
 from .locks import sends_several
 from .mariadb import reading_by
 from .prepared import Parameter, Prepared, both, delete, select
 
 COMPARE_ROWS = ("postgresql", "sqlite")
-Place = tuple[Any, ...]  # a row's values of the index's columns
-Ends = dict[str, Place | None]
+Place = tuple[Any, ...]  # a row's time and key; without the key, all rows of that time
 
 
 class Range(NamedTuple):
@@ -25,12 +24,14 @@ class Range(NamedTuple):
 
 
 class Ranges:
-    """Reads and deletes the rows of a queryset range by range, in the order of the columns `order`, in which
-    an index holds them: that of the name `index`, if given."""
+    """Reads and deletes the rows of a queryset range by range, along an index over the columns `held`: a time
+    and, where the index holds it, the primary key. `index` is its name, for databases that have to be
+    told."""
 
-    def __init__(self, rows: QuerySet[Any], order: tuple[str, ...], index: str = "") -> None:
+    def __init__(self, rows: QuerySet[Any], held: tuple[str, ...], index: str = "") -> None:
         self.rows = rows
-        self.order = order
+        self.held = held
+        self.order = (held[0], rows.model._meta.pk.attname)
         self.index = index
         self._statements: dict[tuple[Any, ...], Prepared] = {}
 
@@ -39,48 +40,63 @@ class Ranges:
 
     def place(self, part: Range, step: int) -> list[Place]:
         """The place of the row that is `step` rows into the range; none if the range ends before it. One
-        query."""
-        ends = part._asdict()
-        statement = self._statement(("place", step), ends, partial(self._place, step))
-        return _found(statement.row(self.rows.db, self._values(ends)))
+        query; two where the index does not hold the key, and the next row has the same time."""
+        found = self._end(self._read(part, step, self.held), part.high)
+        return self._read(part, step, self.order) if found is None else found
 
-    def delete(self, part: Range, last: Place | None, step: int) -> tuple[int, list[Place] | None]:
+    def delete(self, part: Range, step: int) -> tuple[int, list[Place] | None]:
         """Delete the rows of the range, and return how many there were. It calls no receiver and follows no
-        foreign key. Where one message can hold two statements, return as well the place `step` rows further
-        on, up to `last`, as place() does; elsewhere, or at step 0, None."""
-        using, ends = self.rows.db, part._asdict()
+        foreign key. Where one message can hold two statements, return as well the place `step` rows after
+        the range, as place() does; elsewhere, at step 0, and where place() would ask twice, None."""
+        using, values = self.rows.db, self._values(part)
         if step < 1 or not sends_several(connections[using]):
-            statement = self._statement("delete", ends, self._delete)
-            return statement.change(using, self._values(ends)), None
+            return self._statement("delete", part, self._delete).change(using, values), None
 
-        def write(low: Place | None, high: Place | None, last: Place | None) -> Prepared:
-            return both(self._delete(low, high), self._place(step, high, last))
+        def write(low: Place | None, high: Place | None) -> Prepared:
+            return both(self._delete(low, high), self._place(step, self.held, high, None))
 
-        ends["last"] = last
-        deleted, row = self._statement(("both", step), ends, write).change_and_row(using, self._values(ends))
-        return deleted, _found(row)
+        deleted, found = self._statement(("both", step), part, write).change_and_rows(using, values)
+        return deleted, self._end(found, None)
 
-    def _place(self, step: int, low: Place | None, high: Place | None) -> Prepared:
-        rows = reading_by(self.index, self._between(low, high).order_by(*self.order))
-        return select(rows.values_list(*self.order)[step - 1 : step])
+    def _end(self, found: list[Place], high: Place | None) -> list[Place] | None:
+        """The place that was read by the columns that the index holds, in a range up to `high`. None if it is
+        that of the next row as well."""
+        if self.held == self.order or not found:
+            return found
+        if len(found) == 1:
+            return [high or found[0]]
+        return None if found[0] == found[1] else found[:1]
+
+    def _read(self, part: Range, step: int, columns: tuple[str, ...]) -> list[Place]:
+        statement = self._statement((columns, step), part, partial(self._place, step, columns))
+        return statement.rows(self.rows.db, self._values(part))
+
+    def _place(self, step: int, columns: tuple[str, ...], low: Place | None, high: Place | None) -> Prepared:
+        """With the next row, unless these columns name a single row."""
+        rows = reading_by(self.index, self._between(low, high).order_by(*columns))
+        last = step if columns == self.order else step + 1
+        return select(rows.values_list(*columns)[step - 1 : last])
 
     def _delete(self, low: Place | None, high: Place | None) -> Prepared:
         return delete(self._between(low, high), self.index)
 
-    def _statement(self, name: Any, ends: Ends, write: Callable[..., Prepared]) -> Prepared:
+    def _statement(self, name: Any, part: Range, write: Callable[..., Prepared]) -> Prepared:
         # Written once: the ORM takes longer to write it than the server takes to find a place.
-        key = (name, *(place is None for place in ends.values()))
+        key = (name, *(place and len(place) for place in part))
         if key not in self._statements:
-            self._statements[key] = write(*(place and self._parameters(end) for end, place in ends.items()))
+            self._statements[key] = write(*(self._parameters(*end) for end in part._asdict().items()))
         return self._statements[key]
 
-    def _parameters(self, end: str) -> Place:
-        return tuple(Parameter(f"{end} {name}", self.rows.model._meta.get_field(name)) for name in self.order)
+    def _parameters(self, end: str, place: Place | None) -> Place | None:
+        return place and tuple(
+            Parameter(f"{end} {name}", self.rows.model._meta.get_field(name))
+            for name in self.order[: len(place)]
+        )
 
-    def _values(self, ends: Ends) -> dict[str, Any]:
+    def _values(self, part: Range) -> dict[str, Any]:
         return {
             f"{end} {name}": value
-            for end, place in ends.items()
+            for end, place in part._asdict().items()
             for name, value in zip(self.order, place or (), strict=False)
         }
 
@@ -90,13 +106,10 @@ class Ranges:
         return self.rows.filter(*bounds)
 
 
-def _found(row: list[Any] | None) -> list[Place]:
-    return [] if row is None else [tuple(row)]
-
-
 def _compare(order: tuple[str, ...], sign: str, place: Place) -> Func:
     """(time, key) > (…, …): the form for which PostgreSQL and SQLite use the index."""
-    sides = _row(*map(F, order)), _row(*place)
+    values = [each if isinstance(each, Parameter) else Value(each) for each in place]  # no names of columns
+    sides = _row(*map(F, order[: len(place)])), _row(*values)
     return Func(*sides, template="%(expressions)s", arg_joiner=f" {sign} ", output_field=BooleanField())
 
 
@@ -106,8 +119,8 @@ def _row(*values: Any) -> Func:
 
 def _compare_each(order: tuple[str, ...], sign: str, place: Place) -> Q:
     """The same in the form for which MariaDB uses the index."""
+    (time, key), (at, *pk) = order, place
     strictly, last = ("gt", "gt") if sign == ">" else ("lt", "lte")
-    if len(order) == 1:
-        return Q(**{f"{order[0]}__{last}": place[0]})
-    (time, key), (at, pk) = order, place
-    return Q(**{f"{time}__{strictly}": at}) | Q(**{time: at, f"{key}__{last}": pk})
+    if not pk:
+        return Q(**{f"{time}__{last}": at})
+    return Q(**{f"{time}__{strictly}": at}) | Q(**{time: at, f"{key}__{last}": pk[0]})

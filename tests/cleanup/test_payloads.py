@@ -6,12 +6,14 @@ from importlib import import_module
 import pytest
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError
+from django.db import connection
 from django.db.models.signals import post_delete
 
 from sessions_ext.cleanup import CleanupResult
 from sessions_ext.models import UserSession
 from tests.cleanup.command import dead, run
-from tests.cleanup.rows import DAY, NOW, TICK, deletes, left
+from tests.cleanup.locks import held, where_rows_are_locked
+from tests.cleanup.rows import DAY, NOW, TICK, deletes
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen")]
 
@@ -110,10 +112,43 @@ def test_a_projects_receiver_is_told_of_each(stored):
     assert sorted(told) == [f"old {number}" for number in range(10)]
 
 
-def test_rows_that_expired_at_one_moment_go_together():
-    for number in range(9):
-        Session.objects.create(session_key=f"old {number}", expire_date=NOW - DAY)
+def tied(*counts):
+    """So many rows for each of some moments, the first of them first."""
+    Session.objects.bulk_create(
+        Session(session_key=f"{moment} {number}", expire_date=NOW - DAY + moment * TICK)
+        for moment, count in enumerate(counts)
+        for number in range(count)
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("counts", [(9,), (4, 5), (3, 9, 3), (1, 8, 1, 4)])
+@pytest.mark.parametrize("max_rows", [None, 1, 5, 8, 11])
+def test_rows_that_expired_at_one_moment_go_in_bounded_batches(counts, max_rows):
+    """set_expiry(midnight), say."""
+    tied(*counts)
+    told = []
     with deletes() as sizes:
-        assert UserSession.objects.cleanup(batch_size=4).payloads == 9
-    assert [size for size in sizes if size] == [9]
-    assert left() == set()
+        cleaned = UserSession.objects.cleanup(
+            batch_size=4, max_rows=max_rows, progress=lambda done: told.append(done.payloads)
+        )
+    gone = min(max_rows or sum(counts), sum(counts))
+    assert cleaned == CleanupResult(payloads=gone, is_complete=gone == sum(counts))
+    assert Session.objects.count() == sum(counts) - gone
+    assert max(sizes) <= 4
+    assert told == [*range(4, gone, 4), gone]
+
+
+@pytest.mark.django_db(transaction=True)
+@where_rows_are_locked
+@pytest.mark.usefixtures("impatient")
+def test_locked_rows_of_many_that_expired_at_one_moment_keep_no_others():
+    tied(3, 20, 3)
+    by_key = "FORCE INDEX (PRIMARY)" if connection.vendor == "mysql" else ""
+    keys = "('1 1', '1 13', '1 5')"
+    lock = f"SELECT 1 FROM django_session {by_key} WHERE session_key IN {keys} FOR UPDATE"
+    with held(lock), deletes() as sizes:
+        cleaned = UserSession.objects.cleanup(batch_size=4)
+    assert cleaned == CleanupResult(payloads=23, is_complete=False)
+    assert str(tuple(Session.objects.order_by("pk").values_list("pk", flat=True))) == keys
+    assert max(sizes) <= 4

@@ -1,6 +1,7 @@
 """A run goes in bounded batches, stops where it is told to, and counts exactly what went."""
 
 import time
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 
 import pytest
@@ -10,9 +11,16 @@ from django.utils import timezone
 from sessions_ext.cleanup import AGES, CleanupResult
 from sessions_ext.models import UserSession
 from sessions_ext.signals import sessions_cleaned
+from sessions_ext.testing import UserFactory
 from tests.cleanup.rows import DAY, NOW, RETENTION, TICK, deletes, expired, left, make, revoked
 
 pytestmark = pytest.mark.django_db
+
+
+def either_way(test):
+    """A batch may be one message of several statements outside of a transaction, and is not within one."""
+    arounds = pytest.mark.parametrize("around", [nullcontext, transaction.atomic], ids=["alone", "within"])
+    return pytest.mark.django_db(transaction=True)(arounds(test))
 
 
 @pytest.mark.usefixtures("frozen", "project")
@@ -180,29 +188,34 @@ def test_rows_of_an_outer_transaction_that_is_undone_are_there_again(user):
     assert left() == set(rows)
 
 
+@either_way
 @pytest.mark.usefixtures("frozen")
-def test_it_goes_on_to_the_microsecond_where_times_have_no_zone(user, settings):
+def test_it_goes_on_to_the_microsecond_where_times_have_no_zone(settings, around):
     settings.USE_TZ = False
     settings.TIME_ZONE = "UTC"
     connection.ensure_timezone()
     try:
+        user = UserFactory()
         before = datetime(2030, 1, 30, 12)  # noqa: DTZ001
         make(user, [before - number * TICK for number in range(1, 61)])
         kept = make(user, [before, before + TICK])
-        assert UserSession.objects.cleanup(before=before, batch_size=1) == CleanupResult(60, 0, True)
+        with around():
+            assert UserSession.objects.cleanup(before=before, batch_size=1) == CleanupResult(60, 0, True)
         assert left() == set(kept)
     finally:
         settings.USE_TZ = True
         connection.ensure_timezone()
 
 
+@either_way
 @pytest.mark.usefixtures("frozen")
-def test_the_filter_of_a_projects_manager_is_obeyed(user, monkeypatch):
-    nasty = "$$ 'quoted' %s {braces} \\ ; --"
-    end = NOW - DAY
+def test_the_filter_of_a_projects_manager_is_obeyed(monkeypatch, around):
+    nasty = "$$ 'quoted' %s %% {braces} \\ ; DELETE; -- %(a)s"
+    user, end = UserFactory(), NOW - DAY
     make(user, [end - number * TICK for number in range(20)], device_info=nasty)
     kept = make(user, [end])
     rows = UserSession.objects.filter(device_info=nasty)
     monkeypatch.setattr(type(UserSession.objects), "get_queryset", lambda self: rows.all())
-    assert UserSession.objects.cleanup(batch_size=3) == CleanupResult(20, 0, True)
+    with around():
+        assert UserSession.objects.cleanup(batch_size=3) == CleanupResult(20, 0, True)
     assert set(UserSession._base_manager.all()) == set(kept)
