@@ -5,15 +5,19 @@ from collections.abc import Callable, Hashable, Sequence
 from datetime import UTC
 from typing import Any, NamedTuple
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connections, transaction
-from django.db.models.expressions import Expression
+from django.db.models import BooleanField
+from django.db.models.expressions import Expression, RawSQL
 from django.db.models.sql import DeleteQuery, UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
+from django.db.models.sql.where import WhereNode
 
 from .mariadb import deleting_by, updating_by_key
 
 TIMESTAMPTZ, TEXT = 1184, 0  # PostgreSQL's numbers of the type and of the format
 DJANGOS = "django.db.backends.postgresql.psycopg_any"  # the module of its loader
+NEVER: Any = RawSQL("0 = 1", (), BooleanField())
 Rows = Any
 
 
@@ -152,7 +156,7 @@ class Pair(Statement):
 
 def select(rows: Rows) -> Prepared:
     """The SQL of rows.values_list(…), or of loading the objects."""
-    compiler = rows.query.get_compiler(rows.db)
+    compiler = rows.query.get_compiler(rows.db, elide_empty=False)
     return _reading(*compiler.as_sql(), compiler)
 
 
@@ -161,7 +165,7 @@ def update(rows: Rows, changes: dict[str, Any]) -> Prepared:
     query: Any = rows.query.chain(UpdateQuery)
     query.add_update_values(changes)
     query.clear_ordering(force=True)
-    sql, params = query.get_compiler(rows.db).as_sql()
+    sql, params = _changing(query, rows.db)
     return Prepared(updating_by_key(rows, sql), list(params), {}, [])
 
 
@@ -169,8 +173,17 @@ def delete(rows: Rows, index: str) -> Prepared:
     """The SQL of rows.delete(), for rows that no receiver and no foreign key has to know about. `index` is
     the one to go by where the database has to be told."""
     query: Any = rows.query.chain(DeleteQuery)
-    sql, params = query.get_compiler(rows.db).as_sql()
+    sql, params = _changing(query, rows.db)
     return Prepared(deleting_by(index, rows, sql), list(params), {}, [])
+
+
+def _changing(query: Any, using: str) -> Any:
+    """SQL and parameters. Where no row can meet the conditions, as after none(), Django writes no SQL."""
+    try:
+        return query.get_compiler(using).as_sql()
+    except EmptyResultSet:
+        query.where = WhereNode([NEVER])
+        return query.get_compiler(using).as_sql()
 
 
 def both(changing: Prepared, reading: Prepared) -> Prepared:

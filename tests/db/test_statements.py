@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sessions_ext import activity, managers
+from sessions_ext.cleanup import CleanupResult
 from sessions_ext.db.prepared import TEXT, TIMESTAMPTZ
 from sessions_ext.models import UserSession
 from sessions_ext.testing import UserFactory, UserSessionFactory
@@ -149,6 +150,19 @@ def test_a_manager_of_the_projects_own_is_asked(user):
     trusted = UserSessionFactory(user=user, is_trusted=True)
     assert manager.verify(user.pk, session.pk) is None
     assert manager.verify(user.pk, trusted.pk) == trusted
+
+
+def test_a_manager_that_shows_no_row_finds_changes_and_deletes_none(user, monkeypatch, later, rf):
+    """None of another tenant, where no tenant is set."""
+    session = UserSessionFactory(user=user)
+    later(3600)
+    ended = UserSessionFactory(user=user, expired=True)
+    rows = UserSession.objects.none()
+    monkeypatch.setattr(managers.UserSessionManager, "get_queryset", lambda self: rows.all())
+    assert UserSession.objects.verify(user.pk, session.pk) is None
+    assert not activity.record(session, rf.get("/"))
+    assert UserSession.objects.cleanup() == CleanupResult()
+    assert set(UserSession._base_manager.all()) == {session, ended}
 
 
 def test_each_database_has_its_own(user, monkeypatch, settings):
