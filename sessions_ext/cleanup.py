@@ -144,7 +144,7 @@ def payloads(before: datetime | None, database: str | None, is_wanted: bool | No
         return []
     now = timezone.now()
     rows = model._base_manager.using(using).filter(expire_date__lt=min(before or now, now))
-    # Django's index holds no key.
+    # Django's index holds no key: among rows of one time, a second query finds where a batch ends.
     return [Target("payloads", rows, ("expire_date",), is_deleted_plainly(rows))]
 
 

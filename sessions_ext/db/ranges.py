@@ -46,8 +46,9 @@ class Ranges:
 
     def delete(self, part: Range, step: int) -> tuple[int, list[Place] | None]:
         """Delete the rows of the range, and return how many there were. It calls no receiver and follows no
-        foreign key. Where one message can hold two statements, return as well the place `step` rows after
-        the range, as place() does; elsewhere, at step 0, and where place() would ask twice, None."""
+        foreign key. Where one message can hold two statements, return as well the place `step` rows
+        further on, as place() does in all that comes after the range; elsewhere, at step 0, and where
+        place() would ask twice, None."""
         using, values = self.rows.db, self._values(part)
         if step < 1 or not sends_several(connections[using]):
             return self._statement("delete", part, self._delete).change(using, values), None
@@ -88,10 +89,10 @@ class Ranges:
         return self._statements[key]
 
     def _parameters(self, end: str, place: Place | None) -> Place | None:
-        return place and tuple(
-            Parameter(f"{end} {name}", self.rows.model._meta.get_field(name))
-            for name in self.order[: len(place)]
-        )
+        return place and tuple(Parameter(f"{end} {field.attname}", field) for field in self._fields(place))
+
+    def _fields(self, place: Place) -> list[Any]:
+        return [self.rows.model._meta.get_field(name) for name in self.order[: len(place)]]
 
     def _values(self, part: Range) -> dict[str, Any]:
         return {
@@ -102,14 +103,19 @@ class Ranges:
 
     def _between(self, low: Place | None, high: Place | None) -> QuerySet[Any]:
         compare = _compare if connections[self.rows.db].vendor in COMPARE_ROWS else _compare_each
-        bounds = [compare(self.order, sign, place) for sign, place in ((">", low), ("<=", high)) if place]
+        bounds = [
+            compare(self._fields(place), sign, place) for sign, place in ((">", low), ("<=", high)) if place
+        ]
         return self.rows.filter(*bounds)
 
 
-def _compare(order: tuple[str, ...], sign: str, place: Place) -> Func:
+def _compare(fields: list[Any], sign: str, place: Place) -> Func:
     """(time, key) > (…, …): the form for which PostgreSQL and SQLite use the index."""
-    values = [each if isinstance(each, Parameter) else Value(each) for each in place]  # no names of columns
-    sides = _row(*map(F, order[: len(place)])), _row(*values)
+    values = [
+        each if isinstance(each, Parameter) else Value(each, field)
+        for field, each in zip(fields, place, strict=True)
+    ]
+    sides = _row(*(F(field.attname) for field in fields)), _row(*values)
     return Func(*sides, template="%(expressions)s", arg_joiner=f" {sign} ", output_field=BooleanField())
 
 
@@ -117,10 +123,11 @@ def _row(*values: Any) -> Func:
     return Func(*values, template="(%(expressions)s)", output_field=Field())
 
 
-def _compare_each(order: tuple[str, ...], sign: str, place: Place) -> Q:
+def _compare_each(fields: list[Any], sign: str, place: Place) -> Q:
     """The same in the form for which MariaDB uses the index."""
-    (time, key), (at, *pk) = order, place
     strictly, last = ("gt", "gt") if sign == ">" else ("lt", "lte")
-    if not pk:
+    time, *keys = (field.attname for field in fields)
+    at, *pks = place
+    if not keys:
         return Q(**{f"{time}__{last}": at})
-    return Q(**{f"{time}__{strictly}": at}) | Q(**{time: at, f"{key}__{last}": pk[0]})
+    return Q(**{f"{time}__{strictly}": at}) | Q(**{time: at, f"{keys[0]}__{last}": pks[0]})

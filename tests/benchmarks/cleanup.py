@@ -3,8 +3,9 @@
     python -m tests.benchmarks.cleanup [--rows N ...] [--rounds N] [--per-second N]
                                         [--revoked SHARE] [--payloads] [--fsync]
 
-Starts its own PostgreSQL and deletes it (or takes DATABASE_URL, and there a database of its own), without
-fsync unless told. With DJANGO_SETTINGS_MODULE=tests.settings_mariadb it is a MariaDB.
+Starts its own PostgreSQL and deletes it (or takes DATABASE_URL, and there a database of its own), which
+writes without fsync and full_page_writes; with --fsync it writes as in production. With
+DJANGO_SETTINGS_MODULE=tests.settings_mariadb it is a MariaDB.
 
 For each size the table is filled anew for each side, half of it dead: expired, or that share of them
 revoked long ago, on the same pages as the expired. A child process cleans, in rounds that alternate between
@@ -39,6 +40,8 @@ from django.core.management import call_command
 from django.db import connection, connections
 from django.utils import timezone
 from django.utils.crypto import get_random_string
+
+from tests.benchmarks.common import survive_crashes
 
 SIZES = [100_000, 1_000_000]
 BATCH = 250_000  # rows an INSERT, so that filling ten millions needs little memory
@@ -295,7 +298,7 @@ def main():
     parser.add_argument("--revoked", type=float, default=0, help="share of the dead rows, 0 to 1")
     parser.add_argument("--per-second", type=int, default=100, help="touches, and as many logins")
     parser.add_argument("--payloads", action="store_true", help="Django's own session table")
-    parser.add_argument("--fsync", action="store_true", help="make each commit wait for the disk")
+    parser.add_argument("--fsync", action="store_true", help="write as in production")
     parser.add_argument("--child", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     own_server = "DATABASE_URL" not in os.environ
@@ -310,11 +313,9 @@ def main():
 
     connection.creation.create_test_db(verbosity=0, autoclobber=True)
     try:
+        if own_server and options.fsync:
+            survive_crashes()
         with connection.cursor() as cursor:
-            if own_server and options.fsync:
-                cursor.execute("ALTER SYSTEM RESET fsync")
-                cursor.execute("SELECT pg_reload_conf()")
-                time.sleep(1)  # it takes effect a moment later
             cursor.execute(f"SELECT {VERSION[connection.vendor]}")
             product, server, durability = cursor.fetchone()
         print(

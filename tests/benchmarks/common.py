@@ -27,13 +27,21 @@ def own_database(fsync=False):
     connection.creation.create_test_db(verbosity=0, autoclobber=True)
     try:
         if is_own_server and fsync:
-            with connection.cursor() as cursor:
-                cursor.execute("ALTER SYSTEM RESET fsync")
-                cursor.execute("SELECT pg_reload_conf()")
-            time.sleep(1)  # it takes effect a moment later
+            survive_crashes()
         yield versions()
     finally:
         connection.creation.destroy_test_db(name, verbosity=0)
+
+
+def survive_crashes():
+    """Let the tests' own server write what PostgreSQL writes unless told otherwise."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        for name in ("fsync", "full_page_writes"):
+            cursor.execute(f"ALTER SYSTEM RESET {name}")
+        cursor.execute("SELECT pg_reload_conf()")
+    time.sleep(1)  # it takes effect a moment later
 
 
 def versions():

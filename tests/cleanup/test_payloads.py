@@ -1,6 +1,7 @@
 """The expired rows of Django's own session table."""
 
 import json
+from dataclasses import dataclass
 from importlib import import_module
 
 import pytest
@@ -122,7 +123,7 @@ def tied(*counts):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("counts", [(9,), (4, 5), (3, 9, 3), (1, 8, 1, 4)])
+@pytest.mark.parametrize("counts", [(8,), (9,), (4, 5), (3, 9, 3), (1, 8, 1, 4), (1,) * 8])
 @pytest.mark.parametrize("max_rows", [None, 1, 5, 8, 11])
 def test_rows_that_expired_at_one_moment_go_in_bounded_batches(counts, max_rows):
     """set_expiry(midnight), say."""
@@ -152,3 +153,19 @@ def test_locked_rows_of_many_that_expired_at_one_moment_keep_no_others():
     assert cleaned == CleanupResult(payloads=23, is_complete=False)
     assert str(tuple(Session.objects.order_by("pk").values_list("pk", flat=True))) == keys
     assert max(sizes) <= 4
+
+
+@dataclass(frozen=True)
+class Key:
+    """As a project's own field returns it."""
+
+    text: str
+
+
+@pytest.mark.parametrize("project", ["alone", "with receivers"], indirect=True)
+def test_keys_are_what_the_models_field_makes_of_them(project, monkeypatch):
+    tied(20)
+    field = Session._meta.pk
+    monkeypatch.setattr(field, "from_db_value", lambda text, *of: Key(text), raising=False)
+    monkeypatch.setattr(field, "get_prep_value", lambda key: getattr(key, "text", key))
+    assert UserSession.objects.cleanup(batch_size=3).payloads == 20

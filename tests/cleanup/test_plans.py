@@ -4,6 +4,7 @@ import re
 from contextlib import contextmanager
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -17,19 +18,19 @@ from tests.copies import build_many
 pytestmark = pytest.mark.django_db
 
 
-def analyze():
+def analyze(table="sessions_ext_usersession"):
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE sessions_ext_usersession")
+        cursor.execute(f"VACUUM ANALYZE {table}")
 
 
 @contextmanager
-def plans():
+def plans(table="sessions_ext_usersession"):
     """Collects the statements that run, and how the server went about each."""
     found = []
 
     def receive(message):
         text = re.search(r"Query Text: (.*?)\n(\w.*cost=.*)", message.message_primary, re.DOTALL)
-        if text and "sessions_ext_usersession" in text[1]:
+        if text and table in text[1]:
             found.append(text.groups())
 
     with connection.cursor() as cursor:
@@ -81,6 +82,23 @@ def test_each_statement_finds_its_place_on_the_index_and_sorts_nothing(statistic
         conditions = [plan.partition("Index Cond")[2].count("ROW(") // 2 for plan in plans_of]
         assert conditions.count(ends) >= len(conditions) - 4
         assert set(conditions) <= {0, 1, 2}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor != 'postgresql'")
+def test_where_djangos_sessions_expired_at_many_moments_only_the_index_is_read_for_an_end():
+    now = timezone.now()
+    Session.objects.bulk_create(
+        Session(session_key=str(number), expire_date=now - DAY - number * TICK) for number in range(3000)
+    )
+    analyze("django_session")
+    with plans("django_session") as found:
+        assert UserSession.objects.cleanup(batch_size=500).payloads == 3000
+    places = [plan for _, plan in found if plan.startswith("Limit")]
+    assert len(places) == 7
+    for plan in places:
+        assert "Index Only Scan using django_session_expire_date" in plan, plan
+        assert "Sort" not in plan, plan
 
 
 @pytest.mark.skipif("connection.vendor != 'sqlite'")
