@@ -32,6 +32,7 @@ class Ranges:
         self.rows = rows
         self.held = held
         self.order = (held[0], rows.model._meta.pk.attname)
+        self.fields: list[Any] = [rows.model._meta.get_field(name) for name in self.order]
         self.index = index
         self._statements: dict[tuple[Any, ...], Prepared] = {}
 
@@ -89,10 +90,9 @@ class Ranges:
         return self._statements[key]
 
     def _parameters(self, end: str, place: Place | None) -> Place | None:
-        return place and tuple(Parameter(f"{end} {field.attname}", field) for field in self._fields(place))
-
-    def _fields(self, place: Place) -> list[Any]:
-        return [self.rows.model._meta.get_field(name) for name in self.order[: len(place)]]
+        return place and tuple(
+            Parameter(f"{end} {field.attname}", field) for field in self.fields[: len(place)]
+        )
 
     def _values(self, part: Range) -> dict[str, Any]:
         return {
@@ -104,7 +104,9 @@ class Ranges:
     def _between(self, low: Place | None, high: Place | None) -> QuerySet[Any]:
         compare = _compare if connections[self.rows.db].vendor in COMPARE_ROWS else _compare_each
         bounds = [
-            compare(self._fields(place), sign, place) for sign, place in ((">", low), ("<=", high)) if place
+            compare(self.fields[: len(place)], sign, place)
+            for sign, place in ((">", low), ("<=", high))
+            if place
         ]
         return self.rows.filter(*bounds)
 

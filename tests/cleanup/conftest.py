@@ -3,10 +3,9 @@ from types import SimpleNamespace
 import pytest
 import time_machine
 from django.db.models import CASCADE, SET_NULL
-from django.db.models.signals import post_delete
 
 from sessions_ext.models import UserSession
-from tests.cleanup.rows import NOW
+from tests.cleanup.rows import NOW, told_of
 from tests.notes.models import Note
 
 
@@ -19,14 +18,8 @@ def frozen():
 @pytest.fixture
 def deleted_ids():
     """What a receiver of post_delete was told."""
-    ids = []
-
-    def receive(sender, instance, **kwargs):
-        ids.append(instance.pk)
-
-    post_delete.connect(receive, sender=UserSession)
-    yield ids
-    post_delete.disconnect(receive, sender=UserSession)
+    with told_of(UserSession) as ids:
+        yield ids
 
 
 @pytest.fixture

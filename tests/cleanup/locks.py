@@ -83,15 +83,15 @@ def when_met(act):
 
 
 def locking(*rows):
-    ids = ", ".join(f"'{row.pk}'" for row in rows)
+    meta, ids = rows[0]._meta, ", ".join(f"'{row.pk}'" for row in rows)
     # By another index, MariaDB would lock each row of the table.
     by_key = "FORCE INDEX (PRIMARY)" if connection.vendor == "mysql" else ""
-    return f"SELECT 1 FROM sessions_ext_usersession {by_key} WHERE id IN ({ids}) FOR UPDATE"
+    return f"SELECT 1 FROM {meta.db_table} {by_key} WHERE {meta.pk.column} IN ({ids}) FOR UPDATE"
 
 
 where_rows_are_locked = pytest.mark.skipif(
-    "not connection.features.has_select_for_update", reason="SQLite has one lock for all"
+    not connection.features.has_select_for_update, reason="SQLite has one lock for all"
 )
 on_postgresql = pytest.mark.skipif(
-    "connection.vendor != 'postgresql'", reason="of PostgreSQL's settings, triggers or functions"
+    connection.vendor != "postgresql", reason="of PostgreSQL's settings, triggers or functions"
 )

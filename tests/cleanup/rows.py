@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from django.db import connection
+from django.db.models.signals import post_delete
 
 from sessions_ext.models import UserSession
 from tests.copies import build_many
@@ -50,3 +51,18 @@ def deletes():
 
     with connection.execute_wrapper(count):
         yield sizes
+
+
+@contextmanager
+def told_of(sender):
+    """Collects the keys that a project's receiver of post_delete is told."""
+    keys = []
+
+    def receive(sender, instance, **kwargs):
+        keys.append(instance.pk)
+
+    post_delete.connect(receive, sender=sender)
+    try:
+        yield keys
+    finally:
+        post_delete.disconnect(receive, sender=sender)

@@ -1,20 +1,20 @@
 """The expired rows of Django's own session table."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 
 import pytest
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError
-from django.db import connection
-from django.db.models.signals import post_delete
 
 from sessions_ext.cleanup import CleanupResult
 from sessions_ext.models import UserSession
 from tests.cleanup.command import dead, run
-from tests.cleanup.locks import held, where_rows_are_locked
-from tests.cleanup.rows import DAY, NOW, TICK, deletes
+from tests.cleanup.locks import held, locking, where_rows_are_locked
+from tests.cleanup.rows import DAY, NOW, TICK, deletes, told_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen")]
 
@@ -99,21 +99,9 @@ def test_another_database_is_not_the_one_with_the_table(user, stored):
         run(database="other", payloads=True)
 
 
-@pytest.fixture
-def told():
-    """The keys that a receiver of the project's was told."""
-    keys = []
-
-    def receive(sender, instance, **kwargs):
-        keys.append(instance.pk)
-
-    post_delete.connect(receive, sender=Session)
-    yield keys
-    post_delete.disconnect(receive, sender=Session)
-
-
-def test_a_projects_receiver_is_told_of_each(stored, told):
-    assert UserSession.objects.cleanup().payloads == 10
+def test_a_projects_receiver_is_told_of_each(stored):
+    with told_of(Session) as told:
+        assert UserSession.objects.cleanup().payloads == 10
     assert sorted(told) == [f"old {number}" for number in range(10)]
 
 
@@ -149,13 +137,11 @@ def test_rows_that_expired_at_one_moment_go_in_bounded_batches(counts, max_rows)
 @pytest.mark.usefixtures("impatient")
 def test_locked_rows_of_many_that_expired_at_one_moment_keep_no_others():
     tied(3, 20, 3)
-    by_key = "FORCE INDEX (PRIMARY)" if connection.vendor == "mysql" else ""
-    keys = "('1 1', '1 13', '1 5')"
-    lock = f"SELECT 1 FROM django_session {by_key} WHERE session_key IN {keys} FOR UPDATE"
-    with held(lock), deletes() as sizes:
+    locked = {Session(pk=key) for key in ("1 1", "1 13", "1 5")}
+    with held(locking(*locked)), deletes() as sizes:
         cleaned = UserSession.objects.cleanup(batch_size=4)
     assert cleaned == CleanupResult(payloads=23, is_complete=False)
-    assert str(tuple(Session.objects.order_by("pk").values_list("pk", flat=True))) == keys
+    assert set(Session.objects.all()) == locked
     assert max(sizes) <= 4
 
 
@@ -166,12 +152,11 @@ class Key:
     text: str
 
 
-@pytest.mark.parametrize("has_receiver", [False, True])
-def test_keys_are_what_the_models_field_makes_of_them(has_receiver, monkeypatch, request):
-    if has_receiver:
-        request.getfixturevalue("told")
+@pytest.mark.parametrize("around", [nullcontext, partial(told_of, Session)], ids=["alone", "with receivers"])
+def test_keys_are_what_the_models_field_makes_of_them(around, monkeypatch):
     tied(20)
     field = Session._meta.pk
     monkeypatch.setattr(field, "from_db_value", lambda text, *of: Key(text), raising=False)
     monkeypatch.setattr(field, "get_prep_value", lambda key: getattr(key, "text", key))
-    assert UserSession.objects.cleanup(batch_size=3).payloads == 20
+    with around():
+        assert UserSession.objects.cleanup(batch_size=3).payloads == 20
