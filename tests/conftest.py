@@ -47,6 +47,18 @@ NEEDS_PROCESSORS = {
     HERE / "tokens/test_races.py",
     HERE / "verdicts/test_races.py",
 }
+# What only a race runs would count as covered by chance. The walk goes through operations that have tests of
+# their own. Tracing takes a third of the time of both.
+UNTRACED = {
+    HERE / "concurrency",
+    HERE / "distributed/test_walk.py",
+    HERE / "scaling",
+    HERE / "test_benchmarks.py",
+    HERE / "test_redis.py",
+    HERE / "test_redis_outages.py",
+    HERE / "tokens/test_races.py",
+    HERE / "verdicts/test_races.py",
+}
 # Without a part that differs between databases.
 SAME_ON_ALL_DATABASES = {
     HERE / "api/test_openapi.py",
@@ -90,6 +102,8 @@ def pytest_collection_modifyitems(items) -> None:
                 )  # Django's admin looks different from one version to the next
         elif {item.path, item.path.parent} & NEEDS_PROCESSORS:
             item.add_marker(pytest.mark.xdist_group("processors"))
+        if {item.path, item.path.parent} & UNTRACED:
+            item.add_marker(pytest.mark.no_cover)
         if connection.vendor != "postgresql" and {item.path, item.path.parent} & SAME_ON_ALL_DATABASES:
             item.add_marker(pytest.mark.once)
 

@@ -60,6 +60,14 @@ def test_rows_are_locked_user_by_user_and_users_in_order(distributed):
             assert f'"user_id" = {user}' in sql
 
 
+@pytest.mark.usefixtures("distributed")
+def test_no_query_looks_for_users_where_one_is_named(user):
+    UserSessionFactory.create_batch(2, user=user)
+    with CaptureQueriesContext(connection) as queries:
+        assert UserSession.objects.for_user(user).active().revoke("admin") == 2
+    assert not [query["sql"] for query in queries if "DISTINCT" in query["sql"]]
+
+
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
 def test_a_revoke_that_fails_for_one_user_ends_nobodys_sessions(of_two_users, settings):

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth import HASH_SESSION_KEY, get_user_model
 from django.contrib.auth.backends import ModelBackend
+from django.db import transaction
 from django.test import RequestFactory
 from django.utils import timezone
 
@@ -65,6 +66,16 @@ def test_a_verdict_holds_for_verdict_ttl(client, user, later, settings, django_a
     assert client.get("/who/").content.decode() == user.get_username()  # behind the app's back
     later(2)
     assert client.get("/who/").content == b"nobody"
+
+
+def test_what_is_read_in_a_transaction_is_not_kept(user, recalled, django_assert_num_queries):
+    """It may be older than the version of the cache, or never be committed."""
+    session = sign_in(user).session
+    with transaction.atomic():
+        assert verify(session) == session
+    with django_assert_num_queries(1):
+        assert verify(session) == session
+    recalled(lambda: verify(session))
 
 
 # What is recalled is the same.
