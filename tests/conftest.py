@@ -34,31 +34,24 @@ pytest.register_assert_rewrite(
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# Races, and what measures times.
-NEEDS_PROCESSORS = {
+# Races, and what measures times, that no line needs in order to be covered.
+RACES = {
+    HERE / "concurrency",
+    HERE / "scaling",
+    HERE / "test_benchmarks.py",
+    HERE / "test_redis.py",
+    HERE / "test_redis_outages.py",
+    HERE / "tokens/test_races.py",
+    HERE / "verdicts/test_races.py",
+}
+NEEDS_PROCESSORS = RACES | {
     HERE / "admin/test_list.py",
     HERE / "cleanup/test_beside_others.py",
     HERE / "cleanup/test_locks.py",
-    HERE / "concurrency",
-    HERE / "scaling",
-    HERE / "test_benchmarks.py",
-    HERE / "test_redis.py",
-    HERE / "test_redis_outages.py",
-    HERE / "tokens/test_races.py",
-    HERE / "verdicts/test_races.py",
 }
-# What only a race runs would count as covered by chance. The walk goes through operations that have tests of
+# A line that only a race runs would be covered by chance. The walk goes through operations that have tests of
 # their own. Tracing takes a third of the time of both.
-UNTRACED = {
-    HERE / "concurrency",
-    HERE / "distributed/test_walk.py",
-    HERE / "scaling",
-    HERE / "test_benchmarks.py",
-    HERE / "test_redis.py",
-    HERE / "test_redis_outages.py",
-    HERE / "tokens/test_races.py",
-    HERE / "verdicts/test_races.py",
-}
+UNTRACED = RACES | {HERE / "distributed/test_walk.py"}
 # Without a part that differs between databases.
 SAME_ON_ALL_DATABASES = {
     HERE / "api/test_openapi.py",
